@@ -1,0 +1,12 @@
+# Writes a .cpp that holds the given text files as string literals (dtbridge_embed in DtbridgeModule.cmake).
+string(REPLACE "|" ";" files "${FILES}")
+set(body "// Generated from data files by cmake/embed.cmake.\n#include <span>\n#include <string_view>\n#include <utility>\n\nnamespace ${NAMESPACE}\n{\nstd::span<const std::pair<std::string_view, std::string_view>> embedded_files();\nstd::span<const std::pair<std::string_view, std::string_view>> embedded_files()\n{\n    static constexpr std::pair<std::string_view, std::string_view> files[] = {\n")
+foreach(f ${files})
+    file(READ ${BASE}/${f} text HEX)
+    string(LENGTH "${text}" n)
+    math(EXPR bytes "${n} / 2")
+    string(REGEX REPLACE "([0-9a-f][0-9a-f])" "\\\\x\\1" literal "${text}")
+    string(APPEND body "        {\"${f}\", std::string_view(\"${literal}\", ${bytes})},\n")
+endforeach()
+string(APPEND body "    };\n    return files;\n}\n}  // namespace ${NAMESPACE}\n")
+file(WRITE ${OUT} "${body}")
