@@ -25,6 +25,10 @@ struct limits
     std::size_t max_depth = 256;
     std::size_t max_key = 1024;        ///< bytes of one member name
     std::size_t max_bytes = 4u << 20;  ///< bytes of the text
+<<<<<<< HEAD
+=======
+    std::size_t max_values = 500000;  ///< values of all kinds: 4 MiB of "[0,0,..." would take 50 MiB as nodes
+>>>>>>> core
 };
 
 class document;
@@ -62,6 +66,7 @@ public:
 
 private:
     friend class document;
+    friend class iterator;
     value(const document* doc, std::uint32_t index) : doc_(doc), index_(index) {}
     const document* doc_ = nullptr;
     std::uint32_t index_ = 0;
