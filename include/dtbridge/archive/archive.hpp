@@ -1,8 +1,9 @@
 #pragma once
 
-/// Every breach of one master, exact bytes, once per (pbid, created), in one SQLite file, with the poll position and
-/// every destination's cursor beside it (product.md 4). The only queue of the bridge. All SQLite work happens on a
-/// worker; the methods are coroutines that resume on the caller's executor. Tested in tests/unit/archive with a real SQLite.
+/// Every breach of one master, exact bytes, once per (pbid, created), in one SQLite file, with the poll
+/// position and every destination's cursor beside it (product.md 4). The only queue of the bridge. All SQLite
+/// work happens on a worker; the methods are coroutines that resume on the caller's executor. Tested in
+/// tests/unit/archive with a real SQLite.
 
 #include <cstddef>
 #include <cstdint>
@@ -29,7 +30,7 @@ struct archive_element
 {
     breach_key key;
     std::optional<std::int64_t> time;
-    std::string_view body;        ///< exact bytes, into archive_block::bytes
+    std::string_view body;  ///< exact bytes, into archive_block::bytes
     bool acknowledged = false;
     std::int64_t comment_count = 0;
 };
@@ -37,25 +38,27 @@ struct archive_element
 /// How far polling has come. Saved with the last block of an answer.
 struct poll_position
 {
-    std::int64_t position = 0;    ///< ms, the end of the last complete answer's window, by the master's clock
-    bool by_activity = false;     ///< window = "auto" has turned to activity
+    std::int64_t position = 0;  ///< ms, the end of the last complete answer's window, by the master's clock
+    bool by_activity = false;   ///< window = "auto" has turned to activity
 };
 
 /// Counts of one asked-for window (product.md 3, "Per window").
 struct window_counts
 {
-    std::int64_t start = 0, end = 0;   ///< ms
+    std::int64_t start = 0, end = 0;  ///< ms
     bool sweep = false;
     std::int64_t shown = 0, archived = 0, late = 0;
 };
 
 struct archive_block
 {
-    std::string bytes;                       ///< owner of the bodies
+    std::string bytes;  ///< owner of the bodies
     std::vector<archive_element> elements;
-    std::optional<poll_position> position;   ///< set on the last block of an answer: committed in the same transaction
-    std::optional<window_counts> window;     ///< recorded in the same transaction; archived is filled in by the archive
-    bool archive_only = false;               ///< back-fill by command: archived behind every cursor, not delivered
+    std::optional<poll_position>
+        position;  ///< set on the last block of an answer: committed in the same transaction
+    std::optional<window_counts>
+        window;                 ///< recorded in the same transaction; archived is filled in by the archive
+    bool archive_only = false;  ///< back-fill by command: archived behind every cursor, not delivered
 };
 
 struct added
@@ -68,8 +71,8 @@ struct added
 
 struct archived_breach
 {
-    std::int64_t seq = 0;         ///< grows, never reused
-    std::int64_t archived = 0;    ///< ms, when it was committed
+    std::int64_t seq = 0;       ///< grows, never reused
+    std::int64_t archived = 0;  ///< ms, when it was committed
     breach_key key;
     std::string_view body;
 };
@@ -84,7 +87,7 @@ struct archive_span
 struct archive_cursor
 {
     std::string destination;
-    std::int64_t seq = 0;   ///< everything up to here was decided and, where forwarded, confirmed
+    std::int64_t seq = 0;  ///< everything up to here was decided and, where forwarded, confirmed
 };
 
 /// One confirmed batch: from then on the cursor stands at last_seq.
@@ -104,18 +107,20 @@ struct archive_facts
 
 struct retention_order
 {
-    std::int64_t older_than = 0;                       ///< ms: archived before this may go
-    std::int64_t max_bytes = 0;                        ///< of this archive; 0 none
-    std::vector<archive_cursor> keep_for;              ///< cursors whose missing breaches must stay
-    bool drop_undelivered = false;                     ///< when_full = "drop_oldest": even those may go, counted lost
+    std::int64_t older_than = 0;           ///< ms: archived before this may go
+    std::int64_t max_bytes = 0;            ///< of this archive; 0 none
+    std::vector<archive_cursor> keep_for;  ///< cursors whose missing breaches must stay
+    bool drop_undelivered = false;         ///< when_full = "drop_oldest": even those may go, counted lost
 };
 struct retention_result
 {
     std::int64_t dropped = 0;
-    std::vector<std::pair<std::string, std::int64_t>> lost;  ///< per destination: dropped though it had not passed them
+    std::vector<std::pair<std::string, std::int64_t>>
+        lost;  ///< per destination: dropped though it had not passed them
 };
 
-/// Opened archives of the process: at most 64 SQLite connections at once, the least recently used one is closed.
+/// Opened archives of the process: at most 64 SQLite connections at once, the least recently used one is
+/// closed.
 class archive_pool
 {
 public:
@@ -135,40 +140,51 @@ class archive
 {
 public:
     /// Opens or creates folder/<master>/archive.db (0640), migrates an older schema, refuses a newer one
-    /// (errc::archive_newer), a damaged one (errc::archive_damaged, naming the file and `dtbridge recover`). formerly: an
-    /// existing archive of that name is renamed first.
-    static awaitable<outcome<std::shared_ptr<archive>>> open(archive_pool& pool, std::string master, std::string formerly);
+    /// (errc::archive_newer), a damaged one (errc::archive_damaged, naming the file and `dtbridge recover`).
+    /// formerly: an existing archive of that name is renamed first.
+    static awaitable<outcome<std::shared_ptr<archive>>> open(archive_pool& pool,
+                                                             std::string master,
+                                                             std::string formerly);
     virtual ~archive() = default;
 
     virtual const std::string& master() const = 0;
 
     /// One transaction, synchronous FULL. What fails (disk full, damage) leaves everything as it was.
     virtual awaitable<outcome<added>> add(archive_block block) = 0;
-    /// Saves a position alone (an empty poll, at most once a minute: the caller's business), synchronous NORMAL.
+    /// Saves a position alone (an empty poll, at most once a minute: the caller's business), synchronous
+    /// NORMAL.
     virtual awaitable<outcome<bool>> save_position(poll_position p) = 0;
     virtual awaitable<outcome<std::optional<poll_position>>> position() = 0;
     /// Which of these are not archived yet, in order. Recent keys answer from memory.
     virtual awaitable<outcome<std::vector<breach_key>>> missing(std::vector<breach_key> keys) = 0;
 
-    /// Breaches after seq, at least one if there is any, at most max_count and about max_bytes. What was just added is
-    /// answered from memory.
-    virtual awaitable<outcome<archive_span>> read(std::int64_t after_seq, std::size_t max_count, std::size_t max_bytes) = 0;
+    /// Breaches after seq, at least one if there is any, at most max_count and about max_bytes. What was just
+    /// added is answered from memory.
+    virtual awaitable<outcome<archive_span>> read(std::int64_t after_seq,
+                                                  std::size_t max_count,
+                                                  std::size_t max_bytes) = 0;
     /// All breaches of one pbid (product.md 1).
     virtual awaitable<outcome<archive_span>> find(std::int64_t pbid) = 0;
 
     virtual awaitable<outcome<std::vector<archive_cursor>>> cursors() = 0;
-    /// Makes the cursor at seq where there is none; formerly: takes over a cursor of that name. Answers where it stands.
-    virtual awaitable<outcome<archive_cursor>> ensure_cursor(std::string destination, std::string formerly, std::int64_t seq) = 0;
+    /// Makes the cursor at seq where there is none; formerly: takes over a cursor of that name. Answers where
+    /// it stands.
+    virtual awaitable<outcome<archive_cursor>> ensure_cursor(std::string destination,
+                                                             std::string formerly,
+                                                             std::int64_t seq) = 0;
     /// Moves the cursor to batch.last_seq (never back) and notes the batch; synchronous NORMAL.
     virtual awaitable<outcome<bool>> confirm(std::string destination, confirmed_batch batch) = 0;
     virtual awaitable<outcome<bool>> forget_cursor(std::string destination) = 0;
     /// Keeps a policy's or field map's text under its SHA-256 (hex) and answers that.
     virtual awaitable<outcome<std::string>> remember(std::string text) = 0;
 
-    /// Keeps an element that is no breach: raw, once per hash, in set-aside.ndjson, at most 16 MiB. True if it was new.
+    /// Keeps an element that is no breach: raw, once per hash, in set-aside.ndjson, at most 16 MiB. True if
+    /// it was new.
     virtual awaitable<outcome<bool>> set_aside(std::string raw, std::string reason) = 0;
     /// Notes that the API shows another acknowledged state or comment count than was last known.
-    virtual awaitable<outcome<bool>> note_state(breach_key key, bool acknowledged, std::int64_t comment_count) = 0;
+    virtual awaitable<outcome<bool>> note_state(breach_key key,
+                                                bool acknowledged,
+                                                std::int64_t comment_count) = 0;
 
     virtual awaitable<outcome<retention_result>> prune(retention_order order) = 0;
     virtual awaitable<outcome<archive_facts>> facts() = 0;
@@ -186,7 +202,9 @@ public:
     static outcome<std::unique_ptr<service_store>> open(const std::string& state_dir);
     virtual ~service_store() = default;
     /// When the service first ran with this destination (ms), set to now where unknown; formerly takes over.
-    virtual outcome<std::int64_t> first_ran(const std::string& destination, const std::string& formerly, std::int64_t now) = 0;
+    virtual outcome<std::int64_t> first_ran(const std::string& destination,
+                                            const std::string& formerly,
+                                            std::int64_t now) = 0;
     /// Names with state that are not in these lists: "master acme", "destination qradar".
     virtual outcome<std::vector<std::string>> orphans(const std::vector<std::string>& masters,
                                                       const std::vector<std::string>& destinations) = 0;

@@ -1,9 +1,9 @@
 #pragma once
 
-/// A JSON document as it was received: key order, repeated keys and the digits of every number are kept, because the
-/// archive is byte-exact and the native JSON output carries numbers as received (product.md 6). Parsing is
-/// Boost.JSON's; this is only the place where its events are put down. A document is reused from breach to breach, so
-/// that the hot path allocates nothing.
+/// A JSON document as it was received: key order, repeated keys and the digits of every number are kept,
+/// because the archive is byte-exact and the native JSON output carries numbers as received (product.md 6).
+/// Parsing is Boost.JSON's; this is only the place where its events are put down. A document is reused from
+/// breach to breach, so that the hot path allocates nothing.
 
 #include <cstddef>
 #include <cstdint>
@@ -23,13 +23,18 @@ enum class kind : std::uint8_t { null, boolean, number, string, array, object };
 struct limits
 {
     std::size_t max_depth = 256;
-    std::size_t max_key = 1024;             ///< bytes of one member name
-    std::size_t max_bytes = 4u << 20;       ///< bytes of the text
+    std::size_t max_key = 1024;        ///< bytes of one member name
+    std::size_t max_bytes = 4u << 20;  ///< bytes of the text
+<<<<<<< HEAD
+=======
+    std::size_t max_values = 500000;  ///< values of all kinds: 4 MiB of "[0,0,..." would take 50 MiB as nodes
+>>>>>>> core
 };
 
 class document;
 
-/// One value of a document, or "missing" (false). A view: valid until the document is parsed into again or destroyed.
+/// One value of a document, or "missing" (false). A view: valid until the document is parsed into again or
+/// destroyed.
 class value
 {
 public:
@@ -41,12 +46,12 @@ public:
     bool is(kind k) const { return doc_ != nullptr && type() == k; }
     /// Name of a member, decoded; "" for an element of an array and for the root.
     std::string_view key() const;
-    /// A string decoded (may hold NUL; ill-formed UTF-8 as received; a lone surrogate has become U+FFFD); a number's
-    /// characters exactly as received; "true", "false"; "" for everything else.
+    /// A string decoded (may hold NUL; ill-formed UTF-8 as received; a lone surrogate has become U+FFFD); a
+    /// number's characters exactly as received; "true", "false"; "" for everything else.
     std::string_view text() const;
     bool boolean() const;
-    /// An integer: a number or a string of digits, or a number that is exactly integral ("9.10003e5", "17.0"), inside
-    /// int64. Answers false and leaves out alone otherwise. Never goes through a double.
+    /// An integer: a number or a string of digits, or a number that is exactly integral ("9.10003e5",
+    /// "17.0"), inside int64. Answers false and leaves out alone otherwise. Never goes through a double.
     bool integer(std::int64_t& out) const;
     /// Member of an object by name, the first of that name; missing if there is none or this is no object.
     value find(std::string_view name) const;
@@ -56,11 +61,12 @@ public:
     std::size_t size() const;
 
     class iterator;
-    iterator begin() const;   ///< children in the order received, repeated keys included
+    iterator begin() const;  ///< children in the order received, repeated keys included
     iterator end() const;
 
 private:
     friend class document;
+    friend class iterator;
     value(const document* doc, std::uint32_t index) : doc_(doc), index_(index) {}
     const document* doc_ = nullptr;
     std::uint32_t index_ = 0;
@@ -69,8 +75,8 @@ private:
 class document
 {
 public:
-    /// Replaces the content. On failure the document is empty and the failure says what is wrong and at which byte.
-    /// Lone surrogate escapes are taken as U+FFFD, ill-formed UTF-8 is kept as it is.
+    /// Replaces the content. On failure the document is empty and the failure says what is wrong and at which
+    /// byte. Lone surrogate escapes are taken as U+FFFD, ill-formed UTF-8 is kept as it is.
     outcome<value> parse(std::string_view text, const limits& bounds = {});
     /// Missing if nothing was parsed.
     value root() const;
@@ -82,9 +88,10 @@ private:
     {
         kind type = kind::null;
         bool truth = false;
-        std::uint32_t key_at = 0, key_size = 0;    // into text_
-        std::uint32_t text_at = 0, text_size = 0;  // into text_; for containers text_size is the number of children
-        std::uint32_t end = 0;                     // index one past the last descendant
+        std::uint32_t key_at = 0, key_size = 0;  // into text_
+        std::uint32_t text_at = 0,
+                      text_size = 0;  // into text_; for containers text_size is the number of children
+        std::uint32_t end = 0;        // index one past the last descendant
     };
     std::vector<node> nodes_;
     std::string text_;

@@ -1,6 +1,7 @@
 #pragma once
 
-/// One kept-alive HTTP/1.1 connection to a master. Requests go one after the other; the body is handed on as it streams in.
+/// One kept-alive HTTP/1.1 connection to a master. Requests go one after the other; the body is handed on as
+/// it streams in.
 
 #include <cstdint>
 #include <memory>
@@ -16,8 +17,9 @@ namespace dtbridge::net
 
 struct http_request
 {
-    std::string target;                                         ///< path and query exactly as signed
-    std::vector<std::pair<std::string, std::string>> headers;   ///< Host, User-Agent, Accept-Encoding: gzip are added
+    std::string target;  ///< path and query exactly as signed
+    std::vector<std::pair<std::string, std::string>>
+        headers;  ///< Host, User-Agent, Accept-Encoding: gzip are added
 };
 
 struct http_response
@@ -27,9 +29,9 @@ struct http_response
     std::string location;
     std::string retry_after;
     std::string date;
-    std::uint64_t body_bytes = 0;   ///< after decoding
-    std::uint64_t wire_bytes = 0;   ///< before decoding
-    bool complete = false;          ///< the body arrived whole (length, chunks or gzip trailer said so)
+    std::uint64_t body_bytes = 0;  ///< after decoding
+    std::uint64_t wire_bytes = 0;  ///< before decoding
+    bool complete = false;         ///< the body arrived whole (length, chunks or gzip trailer said so)
 };
 
 /// Takes the decoded body in pieces. Answering a failure ends the exchange with it and closes the connection.
@@ -45,8 +47,8 @@ public:
 struct http_limits
 {
     std::size_t max_header = 64u << 10;
-    std::uint64_t max_body = 64u << 20;      ///< decoded bytes; over it errc::over_limit
-    unsigned max_gzip_ratio = 200;           ///< decoded to wire, beyond the first 1 MiB
+    std::uint64_t max_body = 64u << 20;  ///< decoded bytes; over it errc::over_limit
+    unsigned max_gzip_ratio = 200;       ///< decoded to wire, beyond the first 1 MiB
 };
 
 class http_client
@@ -57,10 +59,14 @@ public:
     http_client(const http_client&) = delete;
     http_client& operator=(const http_client&) = delete;
 
-    /// One GET. limit is from connecting to the last byte. A kept-alive connection that the peer had closed is opened
-    /// again once, silently, as long as no byte of an answer came. No redirect is followed. A cut answer is a failure
-    /// (the sink has had what came). After a failure the connection is closed. sink must outlive the call.
-    awaitable<outcome<http_response>> get(http_request request, body_sink& sink, http_limits bounds, duration limit);
+    /// One GET. limit is from connecting to the last byte. A kept-alive connection that the peer had closed
+    /// is opened again once, silently, as long as no byte of an answer came. No redirect is followed. A cut
+    /// answer is a failure (the sink has had what came). After a failure the connection is closed. sink must
+    /// outlive the call.
+    awaitable<outcome<http_response>> get(http_request request,
+                                          body_sink& sink,
+                                          http_limits bounds,
+                                          duration limit);
     void close();
     /// Facts of the last connection; empty before the first.
     const peer_facts& peer() const;
