@@ -104,6 +104,13 @@ const wrong_file wrong_files[] = {
      "throttle.sumary",
      "unknown key"},
     {"[forward\n", 1, "", "not TOML"},
+    {"[\nforward]\n", 1, "", "not TOML"},
+    {"\xC2\xA5", 1, "", "not TOML"},
+    {"[models]\nGr\xC3\xB6\xC3\x9F"
+     "e = 0.4",
+     2,
+     "",
+     "not TOML"},
     {"[models]\n\"A\" = 0.4\n\"A\" = 0.5", 3, "", "not TOML"},
     {"[models]\n# \xFF\n", 2, "", "not UTF-8"},
 };
