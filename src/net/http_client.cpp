@@ -288,7 +288,7 @@ awaitable<outcome<http_response>> http_client::impl::exchange(const std::string&
             const bool starved = ec == http::error::need_more;
             if (starved)
                 ec = {};
-            // The parser forgets the lines that it has taken, so its own limit is one on a line.
+            // The parser's own limit forgets the lines that it has taken at its first look.
             if (in_header)
                 header_bytes += used + (p->is_header_done() ? 0 : buffer.size());
             if (ec == http::error::header_limit || header_bytes > bounds.max_header ||
