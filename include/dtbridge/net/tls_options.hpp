@@ -14,7 +14,7 @@ struct tls_options
     std::string server_name = {};         ///< "" the host of the address: for SNI and the name check
     std::string fingerprint_sha256 = {};  ///< 64 lower-case hex digits or "": SHA-256 of the leaf's DER.
                                           ///< Replaces chain and name, not dates
-    bool verify = true;  ///< false: nothing is checked but the protocol
+    bool verify = true;                   ///< false: nothing is checked but the protocol
     bool operator==(const tls_options&) const = default;
 };
 
