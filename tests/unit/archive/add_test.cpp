@@ -359,7 +359,8 @@ BOOST_AUTO_TEST_CASE(formerly_takes_over_the_archive)
     BOOST_TEST(renamed->last_seq() == 3);
     BOOST_TEST(a.must(renamed->cursors())[0].seq == 2);
     BOOST_TEST(!std::filesystem::exists(a.dir / "masters/old"));
-    // Another master takes the old name: its archive is not touched by a "formerly" that stays in the configuration.
+    // Another master takes the old name: its archive is not touched by a "formerly" that stays in the
+    // configuration.
     auto other = a.open("old");
     a.must(other->add(numbered(9, 1)));
     a.must(renamed->close());

@@ -1,5 +1,7 @@
-/// archive-speed [breaches [bytes]]: breaches per CPU second of add() and read(), CPU of the whole process, in blocks of
-/// 256 KiB, with texts that repeat about as much as an API answer does. Prints how much zstd made of them.
+/// archive-speed [breaches [bytes]]: breaches per CPU second of add() and read(), CPU of the whole process,
+/// in blocks of 256 KiB. DTBRIDGE_SPEED_TEXT names a file of API answers: bodies are cut from it and their
+/// longer numbers replaced, so that they repeat as much as real ones do; without it they are made of few
+/// words and many random digits, which is hard on zstd.
 
 #include <dtbridge/archive/archive.hpp>
 
@@ -9,10 +11,13 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <random>
+#include <sstream>
 
 #include "support/temp_dir.hpp"
 
@@ -25,16 +30,48 @@ double cpu_seconds()
 {
     rusage u{};
     ::getrusage(RUSAGE_SELF, &u);
-    auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+    auto seconds = [](const timeval& t) {
+        return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+    };
     return seconds(u.ru_utime) + seconds(u.ru_stime);
+}
+
+std::string sample_text()
+{
+    const char* path = std::getenv("DTBRIDGE_SPEED_TEXT");
+    std::ifstream in(path ? path : "");
+    std::stringstream out;
+    out << in.rdbuf();
+    return out.str();
 }
 
 std::string body(std::mt19937_64& random, std::int64_t pbid, std::size_t size)
 {
-    static constexpr const char* words[] = {"\"triggeredComponents\":[{\"time\":", "\"metric\":{\"mlid\":1,\"name\":",
-                                            "\"device\":{\"did\":", "\"hostname\":\"workstation-", "\"cfType\":",
-                                            "\"arguments\":{\"value\":", "\"comparatorType\":\"matches\","};
+    static constexpr const char* words[] = {"\"triggeredComponents\":[{\"time\":",
+                                            "\"metric\":{\"mlid\":1,\"name\":",
+                                            "\"device\":{\"did\":",
+                                            "\"hostname\":\"workstation-",
+                                            "\"cfType\":",
+                                            "\"arguments\":{\"value\":",
+                                            "\"comparatorType\":\"matches\","};
+    static const std::string sample = sample_text();
     std::string b = "{\"pbid\":" + std::to_string(pbid);
+    if (!sample.empty())
+    {
+        auto at = sample.find('{', random() % sample.size());
+        while (b.size() < size)
+            b += at < sample.size() ? sample[at++] : sample[at = 0];
+        for (std::size_t i = 0; i < b.size(); ++i)
+        {
+            auto end = b.find_first_not_of("0123456789", i);
+            end = std::min(end, b.size());
+            if (end - i > 7)
+                for (auto k = i + 6; k < end; ++k)
+                    b[k] = static_cast<char>('0' + random() % 10);
+            i = std::max(i, end);
+        }
+        return b;
+    }
     while (b.size() < size)
     {
         b += ',';
@@ -124,7 +161,9 @@ awaitable<bool> run(archive_pool& pool, std::int64_t count, std::size_t size)
     auto facts = co_await store->facts();
     if (!facts)
         co_return false;
-    std::printf("%.1f MB of bodies, %.1f MB on disk\n", static_cast<double>(bytes) / 1e6, static_cast<double>(facts->bytes) / 1e6);
+    std::printf("%.1f MB of bodies, %.1f MB on disk\n",
+                static_cast<double>(bytes) / 1e6,
+                static_cast<double>(facts->bytes) / 1e6);
     auto closed = co_await store->close();
     if (!closed)
         co_return false;

@@ -1,4 +1,5 @@
-/// A process that is killed, or whose files are copied, while it writes: what it had reported is there, and whole.
+/// A process that is killed, or whose files are copied, while it writes: what it had reported is there, and
+/// whole.
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -22,8 +23,8 @@ namespace
 
 constexpr std::int64_t per_block = 7;
 
-/// Adds blocks until it is killed. Block n holds pbids n x 7 + 1 .. n x 7 + 7 and leads to position n + 1. After each the
-/// highest seq goes to fd.
+/// Adds blocks until it is killed. Block n holds pbids n x 7 + 1 .. n x 7 + 7 and leads to position n + 1.
+/// After each the highest seq goes to fd.
 awaitable<bool> add_forever(std::shared_ptr<archive> to, int fd)
 {
     auto n = to->last_seq() / per_block;
@@ -77,7 +78,8 @@ public:
             asio::io_context ctx;
             asio::thread_pool workers(2);
             archive_pool pool(workers.get_executor(), folder);
-            asio::co_spawn(ctx, write_until_killed(pool, ends[1]), [](std::exception_ptr, bool) { ::_exit(3); });
+            asio::co_spawn(
+                ctx, write_until_killed(pool, ends[1]), [](std::exception_ptr, bool) { ::_exit(3); });
             ctx.run();
             ::_exit(4);
         }
@@ -141,7 +143,9 @@ std::int64_t inspect(const std::string& folder, std::int64_t reported)
     asio::io_context ctx;
     asio::thread_pool workers(1);
     archive_pool pool(workers.get_executor(), folder);
-    auto ask = [&](auto task) { return test::run_coro(ctx, std::move(task), std::chrono::seconds(60)).value(); };
+    auto ask = [&](auto task) {
+        return test::run_coro(ctx, std::move(task), std::chrono::seconds(60)).value();
+    };
     std::int64_t last = 0;
     {
         auto acme = ask(archive::open(pool, "acme", ""));

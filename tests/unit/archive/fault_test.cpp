@@ -184,7 +184,9 @@ BOOST_AUTO_TEST_CASE(damaged_body_is_reported_and_the_rest_is_read)
     a.must(acme->close());
     {
         db::connection file(a.file(), db::open_options{});
-        file.exec("UPDATE block SET data = substr(data, 1, 2000) || x'00112233' || substr(data, 2005) WHERE id = 1");
+        file.exec(
+            "UPDATE block SET data = substr(data, 1, 2000) || x'00112233' || substr(data, 2005) WHERE id = "
+            "1");
     }
     auto damaged = a.ask(acme->read(0, 10, 1 << 20));
     BOOST_REQUIRE(!damaged);
@@ -198,17 +200,18 @@ BOOST_AUTO_TEST_CASE(lengths_in_the_file_are_not_trusted)
     archives a;
     auto acme = a.open();
     a.must(acme->add(numbered(1, 10, 2000)));
-    for (const char* harm : {"UPDATE breach SET length = 1000000 WHERE seq = 5",
-                             "UPDATE breach SET length = -1, begins = 20000 WHERE seq = 5",
-                             "UPDATE breach SET length = 10, begins = -5 WHERE seq = 5",
-                             "UPDATE breach SET length = 9223372036854775807, begins = 9223372036854775807 WHERE seq = 5",
-                             "UPDATE breach SET length = 10, begins = 10, block = 77 WHERE seq = 5",
-                             "UPDATE breach SET block = 1; UPDATE block SET size = 1 << 40",
-                             "UPDATE block SET size = -1",
-                             "UPDATE block SET size = 19999",
-                             "UPDATE block SET size = 20000, data = x'00'",
-                             "UPDATE block SET data = NULL || 'x'",
-                             "DELETE FROM block"})
+    for (const char* harm :
+         {"UPDATE breach SET length = 1000000 WHERE seq = 5",
+          "UPDATE breach SET length = -1, begins = 20000 WHERE seq = 5",
+          "UPDATE breach SET length = 10, begins = -5 WHERE seq = 5",
+          "UPDATE breach SET length = 9223372036854775807, begins = 9223372036854775807 WHERE seq = 5",
+          "UPDATE breach SET length = 10, begins = 10, block = 77 WHERE seq = 5",
+          "UPDATE breach SET block = 1; UPDATE block SET size = 1 << 40",
+          "UPDATE block SET size = -1",
+          "UPDATE block SET size = 19999",
+          "UPDATE block SET size = 20000, data = x'00'",
+          "UPDATE block SET data = NULL || 'x'",
+          "DELETE FROM block"})
     {
         a.must(acme->close());
         {
@@ -345,7 +348,8 @@ BOOST_AUTO_TEST_CASE(make_fixture, *boost::unit_test::disabled())
     a.must(acme->note_state(breach_key{6, 6000}, true, 1));
     a.must(acme->set_aside("[1]", "not an object"));
     a.must(acme->close());
-    std::filesystem::copy(a.dir / "masters", std::string(folder) + "/masters", std::filesystem::copy_options::recursive);
+    std::filesystem::copy(
+        a.dir / "masters", std::string(folder) + "/masters", std::filesystem::copy_options::recursive);
 }
 
 BOOST_AUTO_TEST_CASE(archive_of_the_first_schema)
@@ -370,7 +374,8 @@ BOOST_AUTO_TEST_CASE(archive_of_the_first_schema)
     BOOST_TEST(facts.oldest_seq == 6);
     auto span = a.must(acme->read(0, 100, 1 << 20));
     BOOST_REQUIRE(span.breaches.size() == 5u);
-    BOOST_TEST(span.breaches[0].body == "{\"pbid\":6,\"model\":{\"name\":\"Device::New User Agent\"},\"score\":0.6}");
+    BOOST_TEST(span.breaches[0].body ==
+               "{\"pbid\":6,\"model\":{\"name\":\"Device::New User Agent\"},\"score\":0.6}");
     BOOST_TEST(span.breaches[0].archived == 1'700'000'060'000);
     auto all = a.must(acme->scan(scan_order{}));
     BOOST_TEST(all.breaches.size() == 7u);

@@ -35,7 +35,7 @@ inline archive_block block_of(const std::vector<piece>& pieces)
     {
         archive_element e;
         e.key = p.key;
-        e.time = p.key.created + 5;
+        e.time = p.key.created / 2;
         e.body = std::string_view(b.bytes).substr(at, p.body.size());
         e.acknowledged = p.acknowledged;
         e.comment_count = p.comment_count;
@@ -100,7 +100,10 @@ struct archives
     {
         return must(archive::open(pool, master, formerly));
     }
-    std::string file(const std::string& master = "acme") const { return dir / "masters/" + master + "/archive.db"; }
+    std::string file(const std::string& master = "acme") const
+    {
+        return dir / "masters/" + master + "/archive.db";
+    }
 };
 
 inline std::vector<std::int64_t> pbids(const archive_span& span)

@@ -32,7 +32,8 @@ BOOST_AUTO_TEST_CASE(lines)
                "\"raw\":\"{\\\"a\\\":\\\"\\u000a\\u0009\\\\\\\"}\"}\n");
     // Not UTF-8: readable in raw, exact in base64.
     BOOST_TEST(set_aside_line(0, "r", "a\xff") ==
-               "{\"at\":\"1970-01-01T00:00:00.000Z\",\"reason\":\"r\",\"raw\":\"a\xef\xbf\xbd\",\"base64\":\"Yf8=\"}\n");
+               "{\"at\":\"1970-01-01T00:00:00.000Z\",\"reason\":\"r\",\"raw\":\"a\xef\xbf\xbd\",\"base64\":"
+               "\"Yf8=\"}\n");
     BOOST_TEST(set_aside_line(0, "r", "\xff").find("\"base64\":\"/w==\"") != std::string::npos);
     BOOST_TEST(set_aside_line(0, "r", "\xff\xfe\xfd").find("\"base64\":\"//79\"") != std::string::npos);
 }

@@ -40,7 +40,8 @@ failure failure_of(F f)
 }
 
 constexpr std::array<const char*, 1> one_step = {"CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT)"};
-constexpr std::array<const char*, 2> two_steps = {one_step[0], "ALTER TABLE t ADD COLUMN c INTEGER DEFAULT 7"};
+constexpr std::array<const char*, 2> two_steps = {one_step[0],
+                                                  "ALTER TABLE t ADD COLUMN c INTEGER DEFAULT 7"};
 
 }  // namespace
 
@@ -53,7 +54,9 @@ BOOST_AUTO_TEST_CASE(values_come_back_as_they_went)
     c.exec("CREATE TABLE t(i INTEGER, t TEXT, b BLOB)");
     {
         db::query q(c.prepared("INSERT INTO t VALUES(?, ?, ?)"));
-        q->bind(1, std::int64_t{INT64_MIN}).bind(2, std::string_view("a\0b", 3)).bind_blob(3, std::string_view());
+        q->bind(1, std::int64_t{INT64_MIN})
+            .bind(2, std::string_view("a\0b", 3))
+            .bind_blob(3, std::string_view());
         q->run();
         q->bind(1, std::optional<std::int64_t>()).bind(2, std::string_view("")).bind_null(3);
         q->run();
