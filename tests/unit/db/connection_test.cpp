@@ -88,6 +88,19 @@ BOOST_AUTO_TEST_CASE(file_and_its_logs_are_not_for_everybody)
     BOOST_TEST(c.value("PRAGMA auto_vacuum") == 2);
 }
 
+BOOST_AUTO_TEST_CASE(opening_again_writes_nothing)
+{
+    test::temp_dir dir;
+    {
+        db::connection c(dir / "a.db", making());
+        c.exec("CREATE TABLE t(i)");
+    }
+    db::connection again(dir / "a.db", making());
+    BOOST_TEST(again.value("SELECT count(*) FROM t") == 0);
+    BOOST_TEST(std::filesystem::file_size(dir / "a.db-wal") == 0u);
+    BOOST_TEST(again.value("PRAGMA auto_vacuum") == 2);
+}
+
 BOOST_AUTO_TEST_CASE(transaction_rolls_back_unless_committed)
 {
     test::temp_dir dir;
