@@ -162,6 +162,14 @@ BOOST_AUTO_TEST_CASE(a_slice_grows_on_small_quick_full_answers_only)
     BOOST_TEST(s.get() == hour);
     s.answered(full, 10, 14'999, 60'000);
     BOOST_TEST(s.get() == 2 * hour);
+    BOOST_TEST(s.halve(window{0, 2 * hour}));
+    for (unsigned i = 0; i < slice_length::patience; ++i)
+    {
+        s.answered(full, 10, 10, 60'000);
+        BOOST_TEST(s.get() == hour);
+    }
+    s.answered(full, 10, 10, 60'000);
+    BOOST_TEST(s.get() == 2 * hour);
     for (int i = 0; i < 40; ++i)
         s.answered(window{0, s.get()}, 10, 10, 60'000);
     BOOST_TEST(s.get() == slice_length::most);
