@@ -108,12 +108,13 @@ struct fake_breach
     std::int64_t creation = 0;
     std::int64_t visible = 0;  ///< by the master's clock, from when on the API shows it
     std::string extra;         ///< further members, ",..."
+    std::string left_out;      ///< the same, but minimal answers do not have them
 
     std::string text(bool minimal) const
     {
         return "{\"pbid\":" + std::to_string(pbid) + ",\"time\":" + std::to_string(time) +
                ",\"creationTime\":" + std::to_string(creation) +
-               (minimal ? "" : ",\"model\":{\"name\":\"M\"}") + extra + "}";
+               (minimal ? "" : ",\"model\":{\"name\":\"M\"}" + left_out) + extra + "}";
     }
 };
 
