@@ -563,7 +563,7 @@ BOOST_AUTO_TEST_CASE(sweeps_ask_for_minimal_where_that_saves)
     const std::string pad = R"(,"pad":")" + std::string(6'000, 'p') + "\"";
     for (int i = 0; i < 24 * 60; ++i)
     {
-        w.add(i + 1, t0 - 24 * hour + i * minute);
+        w.add(i + 1, t0 - 24 * hour + (i + 1) * minute);
         w.master->breaches.back().left_out = pad;
     }
     w.run(2 * hour);
@@ -573,7 +573,7 @@ BOOST_AUTO_TEST_CASE(sweeps_ask_for_minimal_where_that_saves)
     BOOST_TEST(std::count_if(w.master->questions.begin(), w.master->questions.end(), by_pbid) == 0);
     BOOST_TEST(w.store->records.size() == 1440u);
     // What is missing is fetched in full, by its pbid.
-    w.add(5'000, t0 - 3 * hour, w.time->now().wall);
+    w.add(5'000, t0 - 19 * hour + 1, w.time->now().wall);
     w.run(2 * hour);
     BOOST_TEST(std::count_if(w.master->questions.begin(), w.master->questions.end(), by_pbid) == 1);
     BOOST_REQUIRE(w.store->records.size() == 1441u);
@@ -588,7 +588,7 @@ BOOST_AUTO_TEST_CASE(minimal_answers_without_creation_are_not_used)
     const std::string pad = R"(,"pad":")" + std::string(6'000, 'p') + "\"";
     for (int i = 0; i < 24 * 60; ++i)
     {
-        w.add(i + 1, t0 - 24 * hour + i * minute);
+        w.add(i + 1, t0 - 24 * hour + (i + 1) * minute);
         w.master->breaches.back().left_out = pad;
     }
     w.master->instead = [&](const question& q) -> std::optional<reply> {
