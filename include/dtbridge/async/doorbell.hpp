@@ -12,7 +12,8 @@ namespace dtbridge
 namespace asio = boost::asio;
 using asio::awaitable;
 
-/// "Look in the archive": a flag and a timer. One waiter. A ring while nobody waits is kept; many rings are one.
+/// "Look in the archive": a flag and a timer. One waiter. A ring while nobody waits is kept; many rings are
+/// one.
 class doorbell
 {
 public:

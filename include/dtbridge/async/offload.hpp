@@ -17,9 +17,9 @@ namespace dtbridge
 namespace asio = boost::asio;
 using asio::awaitable;
 
-/// Runs fn on worker and resumes the caller on its own executor with what fn returned or threw. R is a value type.
-/// Not cancellable on purpose: once fn is queued, the caller waits for it. Awaiting an executor hop or a co_spawn on
-/// another executor instead would race when cancelled (Boost 1.81, fixed in 1.83 and 1.85).
+/// Runs fn on worker and resumes the caller on its own executor with what fn returned or threw. R is a value
+/// type. Not cancellable on purpose: once fn is queued, the caller waits for it. Awaiting an executor hop or
+/// a co_spawn on another executor instead would race when cancelled (Boost 1.81, fixed in 1.83 and 1.85).
 template <class F, class R = std::invoke_result_t<F&>>
 awaitable<R> offload(asio::any_io_executor worker, F fn)
 {

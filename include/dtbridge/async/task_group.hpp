@@ -32,11 +32,14 @@ public:
     task_group(const task_group&) = delete;
     task_group& operator=(const task_group&) = delete;
 
+    /// Starts task on ex. Several may have one name. What task refers to must live until it is joined.
     void spawn(std::string name, awaitable<void> task);
-    /// Asks all tasks of that name to end (cancellation_type::terminal).
+    /// Asks all tasks of that name to end (cancellation_type::terminal). Asking twice, or nobody, is no
+    /// error.
     void cancel(const std::string& name);
     void cancel();
-    /// Waits until all tasks ended; false if limit passed first.
+    /// Waits until all tasks ended, also those spawned while waiting; false if limit passed first. A task
+    /// must not join its own group or name. Cancelling the caller throws operation_aborted.
     awaitable<bool> join(std::chrono::steady_clock::duration limit);
     /// The same for the tasks of one name.
     awaitable<bool> join(std::string name, std::chrono::steady_clock::duration limit);
@@ -48,11 +51,18 @@ private:
     {
         std::string name;
         asio::cancellation_signal stop;
+        bool cancelled = false;
     };
+    using children = std::list<std::shared_ptr<child>>;
+
+    void ended(children::iterator which, std::exception_ptr error);
+    void emit(const std::string* name);
+    awaitable<bool> wait(const std::string* name, std::chrono::steady_clock::duration limit);
+
     asio::any_io_executor ex_;
     on_failure failed_;
-    std::list<child> children_;
-    std::list<asio::steady_timer*> waiting_;
+    children children_;
+    std::list<asio::steady_timer*> waiting_;  ///< of the joins that are under way
 };
 
 }  // namespace dtbridge

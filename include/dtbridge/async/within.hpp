@@ -19,9 +19,9 @@ namespace dtbridge
 namespace asio = boost::asio;
 using asio::awaitable;
 
-/// Runs task and cancels it after limit; a task that then throws or answers an error gives on_timeout. Cancelling the
-/// caller cancels the task; what the task throws otherwise reaches the caller. `a || timer` is not used: it hides what a
-/// throws until the timer ends.
+/// Runs task and cancels it after limit; a task that then throws or answers an error gives on_timeout.
+/// Cancelling the caller cancels the task; what the task throws otherwise reaches the caller. `a || timer` is
+/// not used: it hides what a throws until the timer ends.
 template <class Result>
 awaitable<Result> within(std::chrono::steady_clock::duration limit, awaitable<Result> task, Result on_timeout)
 {

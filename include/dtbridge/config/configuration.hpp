@@ -1,7 +1,8 @@
 #pragma once
 
-/// /etc/dtbridge/dtbridge.toml and the files it names, read once into checked structs. Reading and checking report every
-/// problem of every file at once, with file, line, key, what was found and what would be right (product.md 2).
+/// /etc/dtbridge/dtbridge.toml and the files it names, read once into checked structs. Reading and checking
+/// report every problem of every file at once, with file, line, key, what was found and what would be right
+/// (product.md 2).
 
 #include <chrono>
 #include <cstdint>
@@ -23,7 +24,7 @@ using problem = rules::problem;
 struct service_options
 {
     std::string state_dir = "/var/lib/dtbridge";
-    std::string listen = "127.0.0.1:9480";   ///< "" off
+    std::string listen = "127.0.0.1:9480";  ///< "" off
     std::string listen_cert_file, listen_key_file;
     log::level log_level = log::level::info;
     log::format log_format = log::format::text;
@@ -48,14 +49,14 @@ struct api_token
 struct destination
 {
     deliver::destination_options options;
-    std::shared_ptr<const rules::policy> policy;   ///< never null
-    std::string fields_text;                       ///< of its field map ("" for JSON)
+    std::shared_ptr<const rules::policy> policy;  ///< never null
+    std::string fields_text;                      ///< of its field map ("" for JSON)
 };
 
 struct configuration
 {
-    std::string file;      ///< as given
-    std::string folder;    ///< of the file: relative paths start here
+    std::string file;    ///< as given
+    std::string folder;  ///< of the file: relative paths start here
     service_options service;
     archive_options archive;
     std::vector<api_token> tokens;
@@ -66,8 +67,8 @@ struct configuration
 struct loaded
 {
     configuration value;
-    std::vector<problem> problems;   ///< errors and warnings
-    bool ok = true;                  ///< no error: value may be used
+    std::vector<problem> problems;  ///< errors and warnings
+    bool ok = true;                 ///< no error: value may be used
 };
 
 /// Environment that changes what files mean, passed in so that tests need no process environment.
@@ -81,7 +82,8 @@ loaded load(const std::string& path, const environment& env);
 /// "file:line: key: message" with an "error: " or "warning: " in front, one line each.
 std::string to_line(const problem& p);
 
-/// Names of the shipped profiles and the text of one ("" where there is none); profiles are data, mappings/profiles/*.toml.
+/// Names of the shipped profiles and the text of one ("" where there is none); profiles are data,
+/// mappings/profiles/*.toml.
 std::vector<std::string> profile_names();
 std::string_view profile_text(std::string_view name);
 

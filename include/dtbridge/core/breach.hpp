@@ -1,7 +1,8 @@
 #pragma once
 
 /// A breach as the bridge reads it: the document plus the few things that every stage asks for. The shapes of
-/// darktrace.md 2.5 (flat, then only, then and now; device at top or in components) are told apart here and nowhere else.
+/// darktrace.md 2.5 (flat, then only, then and now; device at top or in components) are told apart here and
+/// nowhere else.
 
 #include <compare>
 #include <cstdint>
@@ -31,8 +32,9 @@ struct breach
     breach(const breach&) = delete;
     breach& operator=(const breach&) = delete;
 
-    /// Reads one element of an answer. Fails with errc::malformed (no JSON, not an object, no pbid or none inside
-    /// int64) or errc::over_limit; everything else about a breach may be odd and is taken (product.md 3, "Elements").
+    /// Reads one element of an answer. Fails with errc::malformed (no JSON, not an object, no pbid or none
+    /// inside int64) or errc::over_limit; everything else about a breach may be odd and is taken (product.md
+    /// 3, "Elements").
     outcome<breach_key> read(std::string_view element, const json::limits& bounds = {});
 
     json::document doc;
@@ -41,11 +43,12 @@ struct breach
     std::optional<std::int64_t> time;           ///< ms since 1970
     std::optional<std::int64_t> creation_time;  ///< ms since 1970
     std::optional<decimal> score;               ///< the received decimal, number or string of one
-    json::value then;                           ///< the model as of the breach: model.then, else flat model, else model.now
-    json::value now;                            ///< the model when read: model.now, else the same object as then
-    json::value device;                         ///< an object: top level, else the first component that has one; else missing
-    std::vector<json::value> devices;           ///< every device object, the top one first, those of the components after it
-    std::vector<json::value> components;        ///< triggeredComponents that are objects
+    json::value then;    ///< the model as of the breach: model.then, else flat model, else model.now
+    json::value now;     ///< the model when read: model.now, else the same object as then
+    json::value device;  ///< an object: top level, else the first component that has one; else missing
+    std::vector<json::value>
+        devices;  ///< every device object, the top one first, those of the components after it
+    std::vector<json::value> components;  ///< triggeredComponents that are objects
 };
 
 /// A string member of an object, without outer blanks; "" if missing or not a string.
@@ -60,8 +63,8 @@ std::vector<std::string_view> model_tags(const json::value& model);
 /// Whether the model's compliance flag is set: true, "true" or 1.
 bool is_compliance(const json::value& model);
 
-/// "Critical", "Suspicious", "Informational" or "Compliance" (where the flag is set, darktrace.md 2.5), or another
-/// non-empty text as received; "" where there is none.
+/// "Critical", "Suspicious", "Informational" or "Compliance" (where the flag is set, darktrace.md 2.5), or
+/// another non-empty text as received; "" where there is none.
 std::string_view model_category(const json::value& model);
 
 /// acknowledged: an object, or true. Absent, null, false and an empty object are not.

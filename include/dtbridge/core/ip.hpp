@@ -31,7 +31,8 @@ struct ip_network
     bool contains(const ip_address& a) const;
 };
 
-/// C13: six upper-case hex pairs with colons from any usual spelling (colons, dashes, dots, none); nothing otherwise.
+/// C13: six upper-case hex pairs with colons from any usual spelling (colons, dashes, dots, none); nothing
+/// otherwise.
 std::optional<std::string> normal_mac(std::string_view text);
 
 }  // namespace dtbridge

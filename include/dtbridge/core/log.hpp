@@ -1,7 +1,8 @@
 #pragma once
 
-/// One event with fields to standard error, as text or JSON. Thread-safe. Values are made printable (one line, no
-/// controls) before they are written, because many come from the network. Only the owner of a task logs (CONTRIBUTING.md).
+/// One event with fields to standard error, as text or JSON. Thread-safe. Values are made printable (one
+/// line, no controls) before they are written, because many come from the network. Only the owner of a task
+/// logs (CONTRIBUTING.md).
 
 #include <initializer_list>
 #include <string>
@@ -20,28 +21,39 @@ struct field
 };
 
 /// component: the module ("poll", "deliver"); source: the master or destination it is about, or "".
-void write(level l, std::string_view component, std::string_view source, std::string_view message,
+void write(level l,
+           std::string_view component,
+           std::string_view source,
+           std::string_view message,
            std::initializer_list<field> fields = {});
 void set_level(level l);
 void set_format(format f);
 bool enabled(level l);
 
-inline void error(std::string_view component, std::string_view source, std::string_view message,
+inline void error(std::string_view component,
+                  std::string_view source,
+                  std::string_view message,
                   std::initializer_list<field> fields = {})
 {
     write(level::error, component, source, message, fields);
 }
-inline void warning(std::string_view component, std::string_view source, std::string_view message,
+inline void warning(std::string_view component,
+                    std::string_view source,
+                    std::string_view message,
                     std::initializer_list<field> fields = {})
 {
     write(level::warning, component, source, message, fields);
 }
-inline void info(std::string_view component, std::string_view source, std::string_view message,
+inline void info(std::string_view component,
+                 std::string_view source,
+                 std::string_view message,
                  std::initializer_list<field> fields = {})
 {
     write(level::info, component, source, message, fields);
 }
-inline void debug(std::string_view component, std::string_view source, std::string_view message,
+inline void debug(std::string_view component,
+                  std::string_view source,
+                  std::string_view message,
                   std::initializer_list<field> fields = {})
 {
     if (enabled(level::debug))

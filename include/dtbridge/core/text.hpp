@@ -16,8 +16,8 @@ std::string to_valid_utf8(std::string_view bytes);
 void append_valid_utf8(std::string& out, std::string_view bytes);
 bool is_valid_utf8(std::string_view bytes);
 
-/// Decodes one code point at the start of s. Ill-formed input answers U+FFFD and the length of the maximal subpart.
-/// s must not be empty.
+/// Decodes one code point at the start of s. Ill-formed input answers U+FFFD and the length of the maximal
+/// subpart. s must not be empty.
 struct code_point
 {
     char32_t value;
@@ -27,7 +27,8 @@ struct code_point
 code_point decode(std::string_view s);
 void append_utf8(std::string& out, char32_t c);
 
-/// T6: the longest prefix of at most max_bytes bytes that ends at a code point boundary. s must be well-formed.
+/// T6: the longest prefix of at most max_bytes bytes that ends at a code point boundary. s must be
+/// well-formed.
 std::string_view cut(std::string_view s, std::size_t max_bytes);
 /// Without SPACE at both ends (T4).
 std::string_view trim(std::string_view s);
@@ -37,14 +38,15 @@ std::string_view trim_blank(std::string_view s);
 /// ASCII only; other bytes are left alone.
 std::string lower(std::string_view s);
 bool iequals(std::string_view a, std::string_view b);
-/// Case-insensitive (ASCII) glob: '*' matches any run of bytes, '?' one code point; nothing else is special. Linear in
-/// practice and bounded by O(pattern x text), so that no pattern can hang a decision.
+/// Case-insensitive (ASCII) glob: '*' matches any run of bytes, '?' one code point; nothing else is special.
+/// Linear in practice and bounded by O(pattern x text), so that no pattern can hang a decision.
 bool glob_match(std::string_view pattern, std::string_view s);
 
 /// Lower-case hex.
 std::string hex(std::string_view bytes);
 
-/// For logs and errors: one printable line, controls and ill-formed bytes made visible as \xNN, at most max bytes.
+/// For logs and errors: one printable line, controls and ill-formed bytes made visible as \xNN, at most max
+/// bytes.
 std::string printable(std::string_view s, std::size_t max = 200);
 
 }  // namespace dtbridge::text

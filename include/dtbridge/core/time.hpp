@@ -26,7 +26,8 @@ struct calendar
 };
 /// ms is clamped to [min_calendar_ms, max_calendar_ms].
 calendar to_calendar(std::int64_t ms);
-std::int64_t from_calendar(int year, int month, int day, int hour = 0, int minute = 0, int second = 0, int ms = 0);
+std::int64_t from_calendar(
+    int year, int month, int day, int hour = 0, int minute = 0, int second = 0, int ms = 0);
 
 /// "2024-01-01T09:06:40.000Z" (S2).
 std::string rfc3339_ms(std::int64_t ms);
@@ -40,7 +41,8 @@ std::string rfc1123_time(std::int64_t ms);
 /// An HTTP Date: RFC 1123, RFC 850 or asctime. Nothing if it is none.
 std::optional<std::int64_t> parse_http_date(std::string_view text);
 
-/// T of the commands (product.md 7): RFC 3339, a date, "YYYY-MM-DD HH:MM[:SS]" (UTC), 10 or 13 digits of epoch,
+/// T of the commands (product.md 7): RFC 3339, a date, "YYYY-MM-DD HH:MM[:SS]" (UTC), 10 or 13 digits of
+/// epoch,
 /// "-24h" before now, "now".
 std::optional<std::int64_t> parse_time_argument(std::string_view text, std::int64_t now);
 

@@ -1,7 +1,7 @@
 #pragma once
 
-/// A breach in, the bytes of one message out (formats.md; product.md 6). Pure: no clock, no sockets, never throws on odd data. Tested by
-/// every vector of tests/data/formats.json and by tables in tests/unit/format.
+/// A breach in, the bytes of one message out (formats.md; product.md 6). Pure: no clock, no sockets, never
+/// throws on odd data. Tested by every vector of tests/data/formats.json and by tables in tests/unit/format.
 
 #include <cstdint>
 #include <memory>
@@ -50,10 +50,16 @@ struct loaded_map
     bool ok = true;
 };
 
-/// Reads and checks a map for one format (and CEF version): keys, label pairs, the six custom strings, types against
-/// the dictionary. path "" gives the built-in map.
-loaded_map load_field_map(kind format, const std::string& path, const std::string& display_name, int cef_version = 0);
-loaded_map load_field_map_text(kind format, std::string_view toml, const std::string& display_name, int cef_version = 0);
+/// Reads and checks a map for one format (and CEF version): keys, label pairs, the six custom strings, types
+/// against the dictionary. path "" gives the built-in map.
+loaded_map load_field_map(kind format,
+                          const std::string& path,
+                          const std::string& display_name,
+                          int cef_version = 0);
+loaded_map load_field_map_text(kind format,
+                               std::string_view toml,
+                               const std::string& display_name,
+                               int cef_version = 0);
 /// The built-in map's text: mappings/fields/cef.toml or leef.toml, compiled in.
 std::string_view builtin_field_map(kind format);
 
@@ -72,18 +78,23 @@ public:
     formatter(formatter&&) noexcept;
     formatter& operator=(formatter&&) noexcept;
 
-    /// Appends one whole message (header included, framing not) to out. said is what the rules decided: its severity,
-    /// labels, reason and forward (held_back) shape the message. The result never holds a raw line break or NUL.
-    verdict message(const breach& b, const master_info& master, const rules::decision& said, std::string& out);
+    /// Appends one whole message (header included, framing not) to out. said is what the rules decided: its
+    /// severity, labels, reason and forward (held_back) shape the message. The result never holds a raw line
+    /// break or NUL.
+    verdict message(const breach& b,
+                    const master_info& master,
+                    const rules::decision& said,
+                    std::string& out);
 
-    /// A bridge event of product.md 6 (heartbeat, health, throttled, update, test) in the same format and header with app name dtbridge.
+    /// A bridge event of product.md 6 (heartbeat, health, throttled, update, test) in the same format and
+    /// header with app name dtbridge.
     struct event
     {
-        std::string type;      ///< "heartbeat", "test", ...
-        std::string name;      ///< short, for CEF's name
+        std::string type;  ///< "heartbeat", "test", ...
+        std::string name;  ///< short, for CEF's name
         std::string message;
-        std::int64_t time = 0; ///< ms
-        int severity = 3;      ///< 1 to 10
+        std::int64_t time = 0;  ///< ms
+        int severity = 3;       ///< 1 to 10
         std::string master, destination;
         std::optional<std::int64_t> count;
     };
@@ -96,7 +107,8 @@ private:
     std::unique_ptr<impl> impl_;
 };
 
-/// `<public_url>/#modelbreach/<pbid>`, else the breach's own https breachUrl, else `<url>/#modelbreach/<pbid>`.
+/// `<public_url>/#modelbreach/<pbid>`, else the breach's own https breachUrl, else
+/// `<url>/#modelbreach/<pbid>`.
 std::string breach_url(const breach& b, const master_info& master);
 
 }  // namespace dtbridge::format

@@ -20,18 +20,19 @@ enum class date_format { compact, iso, sql, rfc1123, asctime };
 struct master_options
 {
     std::string name, formerly;
-    std::string url;                    ///< as configured, no slash at the end
+    std::string url;  ///< as configured, no slash at the end
     bool https = true;
-    net::endpoint_name address;         ///< host and port of url
+    net::endpoint_name address;  ///< host and port of url
     std::string public_url;
     secret public_token;
     secret private_token;
-    std::string private_token_file;     ///< resolved path
+    std::string private_token_file;  ///< resolved path
     std::chrono::milliseconds interval{10'000}, backfill{24 * 3'600'000}, overlap{600'000};
     window_kind window = window_kind::automatic;
     time_parameters times = time_parameters::epoch;
     date_format date = date_format::compact;
-    std::chrono::milliseconds reconcile_interval{3'600'000}, reconcile_span{24 * 3'600'000}, reconcile_deep{8 * 24 * 3'600'000LL};
+    std::chrono::milliseconds reconcile_interval{3'600'000}, reconcile_span{24 * 3'600'000},
+        reconcile_deep{8 * 24 * 3'600'000LL};
     std::chrono::milliseconds timeout{60'000};
     std::shared_ptr<net::proxy_options> proxy;
     net::tls_options tls;

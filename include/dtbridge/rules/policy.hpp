@@ -1,7 +1,8 @@
 #pragma once
 
-/// Which breaches matter to a destination: the mapping files of product.md 5. Pure: a breach in, a decision with its
-/// reason out; no clock, no file access but in load(), no logging. Tested by tables in tests/unit/rules.
+/// Which breaches matter to a destination: the mapping files of product.md 5. Pure: a breach in, a decision
+/// with its reason out; no clock, no file access but in load(), no logging. Tested by tables in
+/// tests/unit/rules.
 
 #include <cstdint>
 #include <map>
@@ -20,28 +21,29 @@ namespace dtbridge::rules
 struct problem
 {
     std::string file;
-    unsigned line = 0;    ///< from 1; 0 where no line applies
-    std::string key;      ///< the key or section it is about
-    std::string message;  ///< what was found and what would be right
-    bool warning = false; ///< reported, but the policy is used
+    unsigned line = 0;     ///< from 1; 0 where no line applies
+    std::string key;       ///< the key or section it is about
+    std::string message;   ///< what was found and what would be right
+    bool warning = false;  ///< reported, but the policy is used
 };
 
 /// What the policy says of one breach.
 struct decision
 {
     bool forward = true;
-    std::string reason;                     ///< a sentence a person understands, with file and line
-    std::size_t line = 0;                   ///< index into policy::lines() of the line that spoke
-    std::optional<int> severity;            ///< of the model's table, 0 to 10: wins over every severity map
+    std::string reason;           ///< a sentence a person understands, with file and line
+    std::size_t line = 0;         ///< index into policy::lines() of the line that spoke
+    std::optional<int> severity;  ///< of the model's table, 0 to 10: wins over every severity map
     /// Labels of the model's table, in the file's order; points into the policy.
     const std::vector<std::pair<std::string, std::string>>* labels = nullptr;
-    bool always = false;                    ///< decided by an "always": throttles count it but let it pass
+    bool always = false;  ///< decided by an "always": throttles count it but let it pass
 };
 
 /// One line of a policy that can speak, for counters and "0 of 1,204".
 struct policy_line
 {
-    std::string text;  ///< as a person would name it: `model "Compliance / *"`, `always_tags "Enhanced Monitoring"`, `score`
+    std::string text;  ///< as a person would name it: `model "Compliance / *"`, `always_tags "Enhanced
+                       ///< Monitoring"`, `score`
     std::string file;
     unsigned line = 0;
 };
@@ -60,7 +62,8 @@ struct throttle
 class policy
 {
 public:
-    policy();   ///< forwards everything: "no rules" (an empty file decides the same, with a reason that names it)
+    policy();  ///< forwards everything: "no rules" (an empty file decides the same, with a reason that names
+               ///< it)
     ~policy();
     policy(policy&&) noexcept;
     policy& operator=(policy&&) noexcept;
@@ -70,10 +73,10 @@ public:
 
     const std::vector<policy_line>& lines() const;
     const std::vector<throttle>& throttles() const;
-    const std::string& file() const;         ///< name for reasons: the path as configured
-    const std::string& text() const;         ///< the file as read, for the archive's "policies by hash"
-    bool reads_tags() const;                 ///< always_tags, never_tags or a tag: device rule is set: needs minimal=false
-    bool has_pid_keys() const;               ///< a pid key: warned with several masters
+    const std::string& file() const;  ///< name for reasons: the path as configured
+    const std::string& text() const;  ///< the file as read, for the archive's "policies by hash"
+    bool reads_tags() const;    ///< always_tags, never_tags or a tag: device rule is set: needs minimal=false
+    bool has_pid_keys() const;  ///< a pid key: warned with several masters
 
 private:
     struct impl;
@@ -88,12 +91,13 @@ struct loaded
     bool ok = true;                 ///< no error among them
 };
 
-/// Reads TOML, or CSV (`model,min_score,action,note`) where the name ends in .csv or the first line is that header.
-/// display_name stands in reasons and problems. Bounded: 16 MiB, 200,000 lines.
+/// Reads TOML, or CSV (`model,min_score,action,note`) where the name ends in .csv or the first line is that
+/// header. display_name stands in reasons and problems. Bounded: 16 MiB, 200,000 lines.
 loaded load_file(const std::string& path, const std::string& display_name);
 loaded load_text(std::string_view text, const std::string& display_name);
 
-/// The shipped stages compiled in ("mappings/stage-1.toml", ...), for use without files; empty where there is none.
+/// The shipped stages compiled in ("mappings/stage-1.toml", ...), for use without files; empty where there is
+/// none.
 std::string_view builtin_mapping(std::string_view name);
 
 }  // namespace dtbridge::rules

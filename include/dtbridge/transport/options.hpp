@@ -17,7 +17,7 @@ struct options
     std::vector<net::endpoint_name> addresses;  ///< the first that works; at least one
     framing frames = framing::octet_counting;
     net::tls_options tls;
-    std::size_t max_message = 0;                ///< for UDP: datagram bound
+    std::size_t max_message = 0;  ///< for UDP: datagram bound
 };
 
 }  // namespace dtbridge::transport

@@ -1,0 +1,69 @@
+#pragma once
+
+/// The loop of one master: asks for windows, takes the answers into the archive as they stream, sweeps for
+/// what polling cannot see, and says in plain words what is wrong. It decides nothing itself: windows,
+/// clocks, back-off and the judging of answers are pure classes of this folder, each with its own tests; the
+/// loop is tested with scripted answers.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <boost/asio/awaitable.hpp>
+
+#include <dtbridge/archive/archive.hpp>
+#include <dtbridge/poll/exchange.hpp>
+#include <dtbridge/poll/options.hpp>
+#include <dtbridge/poll/status.hpp>
+
+namespace dtbridge::poll
+{
+
+struct poller_parts
+{
+    master_options options;
+    std::shared_ptr<exchange> wire;  ///< used by the loop alone
+    std::shared_ptr<archive> store;
+    std::shared_ptr<timekeeper> time;
+    /// After every commit that brought something new, with the archive's last seq. Must not throw.
+    std::function<void(std::int64_t last_seq)> on_news;
+};
+
+struct backfill_report
+{
+    std::int64_t shown = 0, archived = 0, repeated = 0, set_aside = 0;
+};
+
+class poller
+{
+public:
+    /// carried: counters of a predecessor that a reload replaced.
+    explicit poller(poller_parts parts, master_status carried = {});
+    ~poller();
+    poller(const poller&) = delete;
+    poller& operator=(const poller&) = delete;
+
+    /// Runs until cancelled; owned by a task_group, joined before this object goes. Throws nothing else.
+    awaitable<void> run();
+
+    /// Asks again for what was created in [from, to), ms, over a connection of the caller's (polling goes on
+    /// meanwhile). Ends at the first answer that stays bad after five attempts. progress gets the time
+    /// reached. archive_only: archived behind every cursor.
+    awaitable<outcome<backfill_report>> backfill(std::shared_ptr<exchange> wire,
+                                                 std::int64_t from,
+                                                 std::int64_t to,
+                                                 bool archive_only,
+                                                 std::function<void(std::int64_t)> progress);
+
+    const master_status& status() const;
+    /// What time the master has, for commands that sign.
+    const master_clock& clock() const;
+
+private:
+    struct impl;
+    std::unique_ptr<impl> impl_;
+};
+
+}  // namespace dtbridge::poll

@@ -1,0 +1,90 @@
+#include <iostream>
+
+#include <boost/json/serialize.hpp>
+#include <boost/json/string_view.hpp>
+#include <boost/json/value.hpp>
+
+#include <dtbridge/core/breach.hpp>
+#include <dtbridge/core/text.hpp>
+#include <dtbridge/rules/policy.hpp>
+
+#include "app/breach_input.hpp"
+#include "app/commands.hpp"
+#include "app/load_config.hpp"
+#include "app/options.hpp"
+
+namespace dtbridge::app
+{
+
+namespace
+{
+
+std::string quoted(std::string_view s)
+{
+    return boost::json::serialize(boost::json::value(text::to_valid_utf8(s)));
+}
+
+rules::policy load_rules(const std::string& file)
+{
+    auto loaded = rules::load_file(file, file);
+    for (const auto& p : loaded.problems)
+        std::cerr << config::to_line(p) << '\n';
+    if (!loaded.ok)
+        throw action_error(file + " cannot be used");
+    if (!loaded.value.throttles().empty())
+        throw action_error(file + ":" + std::to_string(loaded.value.throttles().front().line) +
+                           ": throttle: not built yet; take the [[throttle]] tables out");
+    return std::move(loaded.value);
+}
+
+}  // namespace
+
+int filter(const arguments& args)
+{
+    const auto said = parse(args, "filter", {{"rules", "F", "mapping file, TOML or CSV", true}}, 1);
+    if (!said)
+        return exit_done;
+    const auto policy = load_rules(said->get("rules"));
+    int status = exit_done;
+    breach b;
+    std::string line;
+    read_breaches(
+        said->positional().empty() ? "" : said->positional().front(),
+        [&](std::size_t index, std::string_view element) {
+            const auto key = b.read(element);
+            if (!key)
+            {
+                std::cerr << "element " << index << ": " << key.error().detail << '\n';
+                status = exit_not_right;
+                return;
+            }
+            const auto d = policy.decide(b);
+            line = "{\"pbid\":" + std::to_string(key->pbid) +
+                   ",\"forward\":" + (d.forward ? "true" : "false") + ",\"reason\":" + quoted(d.reason) +
+                   ",\"created\":" + std::to_string(key->created) +
+                   ",\"model\":" + quoted(model_path(string_member(b.then, "name"))) +
+                   ",\"score\":" + (b.score ? b.score->text() : "null");
+            if (d.severity)
+                line += ",\"severity\":" + std::to_string(*d.severity);
+            if (d.labels != nullptr && !d.labels->empty())
+            {
+                line += ",\"labels\":{";
+                for (std::size_t i = 0; i < d.labels->size(); ++i)
+                    line += (i == 0 ? "" : ",") + quoted((*d.labels)[i].first) + ":" +
+                            quoted((*d.labels)[i].second);
+                line += "}";
+            }
+            line += "}\n";
+            std::cout << line;
+        },
+        [&](std::size_t index, const std::string& reason) {
+            std::cerr << "element " << index << ": " << reason << '\n';
+            status = exit_not_right;
+        });
+    std::cout.flush();
+    if (!std::cout)
+        throw action_error("standard output cannot be written");
+    return status;
+}
+
+}  // namespace dtbridge::app

@@ -1,0 +1,165 @@
+#include "app/retention.hpp"
+
+#include <algorithm>
+
+#include <sys/statvfs.h>
+
+namespace dtbridge::app
+{
+
+std::int64_t free_bytes(const std::string& folder)
+{
+    struct statvfs facts = {};
+    if (::statvfs(folder.c_str(), &facts) != 0)
+        return -1;
+    return static_cast<std::int64_t>(facts.f_bavail) * static_cast<std::int64_t>(facts.f_frsize);
+}
+
+namespace
+{
+
+void add_lost(retention_report& report, const std::vector<std::pair<std::string, std::int64_t>>& lost)
+{
+    for (const auto& [destination, count] : lost)
+    {
+        auto at = std::find_if(
+            report.lost.begin(), report.lost.end(), [&](const auto& l) { return l.first == destination; });
+        if (at == report.lost.end())
+            report.lost.emplace_back(destination, count);
+        else
+            at->second += count;
+    }
+}
+
+awaitable<void> prune(std::shared_ptr<archive> from, retention_order order, retention_report& report)
+{
+    auto result = co_await from->prune(std::move(order));
+    if (!result)
+    {
+        report.errors.push_back(from->master() + ": " + result.error().detail);
+        co_return;
+    }
+    report.dropped += result->dropped;
+    add_lost(report, result->lost);
+}
+
+/// How many bytes have to go; 0 when everything is in bounds.
+awaitable<std::int64_t> excess(const std::vector<std::shared_ptr<archive>>& archives,
+                               const retention_rules& rules,
+                               std::vector<archive_facts>& facts,
+                               retention_report& report)
+{
+    facts.clear();
+    report.bytes = 0;
+    for (const auto& a : archives)
+    {
+        auto known = co_await a->facts();
+        facts.push_back(known ? *known : archive_facts{});
+        report.bytes += facts.back().bytes;
+    }
+    report.free = free_bytes(rules.state_dir);
+    std::int64_t over = report.bytes - static_cast<std::int64_t>(rules.archive.max_size);
+    if (report.free >= 0)
+        over = std::max(over, static_cast<std::int64_t>(rules.archive.min_free) - report.free);
+    co_return std::max<std::int64_t>(over, 0);
+}
+
+/// Cursors of the destinations that are configured; those of others hold nothing back.
+awaitable<std::vector<archive_cursor>> cursors_of(std::shared_ptr<archive> a, const retention_rules& rules)
+{
+    auto all = co_await a->cursors();
+    std::vector<archive_cursor> kept;
+    if (!all)
+        co_return kept;
+    for (auto& c : *all)
+    {
+        const bool configured = std::any_of(rules.destinations.begin(),
+                                            rules.destinations.end(),
+                                            [&](const auto& d) { return d.destination == c.destination; });
+        if (configured)
+            kept.push_back(std::move(c));
+    }
+    co_return kept;
+}
+
+}  // namespace
+
+awaitable<retention_report> keep_retention(std::vector<std::shared_ptr<archive>> archives,
+                                           retention_rules rules,
+                                           std::int64_t now)
+{
+    retention_report report;
+    const auto too_old = now - rules.archive.retention.count();
+
+    // By age. A destination with a hold is waited for that long beyond retention; the others until the
+    // archive is full.
+    std::vector<std::chrono::milliseconds> holds;
+    for (const auto& d : rules.destinations)
+    {
+        if (d.hold)
+            holds.push_back(*d.hold);
+    }
+    std::sort(holds.begin(), holds.end());
+    holds.erase(std::unique(holds.begin(), holds.end()), holds.end());
+    for (const auto& a : archives)
+    {
+        auto cursors = co_await cursors_of(a, rules);
+        retention_order by_age;
+        by_age.older_than = too_old;
+        by_age.keep_for = cursors;
+        co_await prune(a, std::move(by_age), report);
+        for (const auto hold : holds)
+        {
+            retention_order expired;
+            expired.older_than = too_old - hold.count();
+            expired.drop_undelivered = true;
+            for (const auto& c : cursors)
+            {
+                const auto& d = *std::find_if(rules.destinations.begin(),
+                                              rules.destinations.end(),
+                                              [&](const auto& w) { return w.destination == c.destination; });
+                if (!d.hold || *d.hold > hold)
+                    expired.keep_for.push_back(c);
+            }
+            co_await prune(a, std::move(expired), report);
+        }
+    }
+
+    // By size: what was delivered first, the oldest archive first, then (drop_oldest) what was not.
+    std::vector<archive_facts> facts;
+    for (const bool undelivered : {false, true})
+    {
+        if (undelivered && rules.archive.pause_when_full)
+            break;
+        std::int64_t over = co_await excess(archives, rules, facts, report);
+        if (over == 0)
+            break;
+        std::vector<std::size_t> order(archives.size());
+        for (std::size_t i = 0; i < order.size(); ++i)
+            order[i] = i;
+        std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+            return facts[a].oldest_archived < facts[b].oldest_archived;
+        });
+        for (const auto i : order)
+        {
+            if (over <= 0)
+                break;
+            if (facts[i].breaches == 0)
+                continue;
+            auto cursors = co_await cursors_of(archives[i], rules);
+            retention_order by_size;
+            by_size.max_bytes = std::max<std::int64_t>(facts[i].bytes - over, 1);
+            by_size.drop_undelivered = undelivered;
+            by_size.keep_for = std::move(cursors);
+            co_await prune(archives[i], std::move(by_size), report);
+            auto after = co_await archives[i]->facts();
+            if (after)
+                over -= std::max<std::int64_t>(facts[i].bytes - after->bytes, 0);
+        }
+    }
+    const auto left = co_await excess(archives, rules, facts, report);
+    report.full = left > 0;
+    co_return report;
+}
+
+}  // namespace dtbridge::app

@@ -1,0 +1,82 @@
+#include <filesystem>
+
+#include <dtbridge/core/text.hpp>
+
+#include "config/checks.hpp"
+
+namespace dtbridge::config
+{
+
+namespace
+{
+
+std::string folder_of(const std::string& path)
+{
+    std::error_code ignored;
+    auto absolute = std::filesystem::absolute(path, ignored);
+    std::string folder = (ignored ? std::filesystem::path(path) : absolute).lexically_normal().parent_path().string();
+    return folder.empty() ? "." : folder;
+}
+
+void check_all(const node& tree, context& c, configuration& out)
+{
+    section root(c.problems, tree, "", 0);
+    if (auto service = root.subsection("service"))
+        check_service(std::move(*service), c, out.service);
+    if (auto archive = root.subsection("archive"))
+        check_archive(std::move(*archive), c, out.archive);
+    std::vector<master_place> places;
+    check_masters(root, c, out.masters, places);
+    check_tokens(root, c, places, out.tokens);
+    check_destinations(root, c, places, out.destinations);
+    if (root.is_set("enrich"))
+        root.error("enrich", "enrich is not built yet; expected it to be left out");
+    root.finish();
+    if (!root.is_set("master"))
+        c.problems.warning(0, "master", "no [[master]]: nothing is polled; expected one for each appliance");
+    if (!root.is_set("destination"))
+        c.problems.warning(0, "destination", "no [[destination]]: breaches are archived and sent nowhere");
+    // Tokens of a pull API that is not there: accepted on loopback, where they can do no harm, so that a file for a
+    // later version can be prepared.
+    bool exposed = false;
+    if (auto address = net::parse_endpoint(out.service.listen, 0); !out.service.listen.empty() && address)
+        exposed = !is_loopback(address->host);
+    for (const section& token : root.list("api_token"))
+    {
+        if (exposed)
+            c.problems.error(token.line(), "api_token", "[[api_token]] is not built yet: the pull API is missing; expected no token, and listen on a loopback address");
+        else
+            c.problems.warning(token.line(), "api_token", "the pull API is not built yet: this token opens nothing so far");
+    }
+}
+
+}  // namespace
+
+loaded load(const std::string& path, const environment& env)
+{
+    loaded answer;
+    answer.value.file = path;
+    answer.value.folder = folder_of(path);
+    report problems(path);
+    context c{problems, {answer.value.folder, env.credentials_directory}};
+    if (auto file = read_file(path, max_config_bytes); !file)
+        problems.error(0, "", "the file " + file.error().detail);
+    else if (auto tree = parse_toml(file->bytes); !tree.ok)
+        problems.error(tree.error.line, "", "not TOML: " + tree.error.message + "; what follows was not checked");
+    else
+        check_all(tree.root, c, answer.value);
+    answer.problems = problems.sorted();
+    answer.ok = problems.ok();
+    return answer;
+}
+
+std::string to_line(const problem& p)
+{
+    std::string line = p.warning ? "warning: " : "error: ";
+    line += text::printable(p.file, 4000) + ':' + std::to_string(p.line) + ": ";
+    if (!p.key.empty())
+        line += text::printable(p.key) + ": ";
+    return line + text::printable(p.message, 8000);
+}
+
+}  // namespace dtbridge::config

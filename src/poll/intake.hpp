@@ -1,0 +1,116 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <dtbridge/archive/archive.hpp>
+#include <dtbridge/core/breach.hpp>
+#include <dtbridge/net/http_client.hpp>
+#include <dtbridge/poll/answer.hpp>
+#include <dtbridge/poll/element_splitter.hpp>
+#include <dtbridge/poll/window.hpp>
+
+namespace dtbridge::poll
+{
+
+/// Takes one answer into the archive while it streams in: complete elements in blocks of 256 KiB, without the
+/// position; the last block is kept back for the end of the answer, which may bring the position with it.
+class intake : public net::body_sink
+{
+public:
+    struct order
+    {
+        std::int64_t late_from = 0;  ///< new breaches created in [late_from, late_before) count as late
+        std::int64_t late_before = 0;
+        std::optional<window> created;  ///< takes only these
+        std::optional<window> asked;    ///< by creation: looks whether the master heeded it
+        bool survey = false;            ///< archives nothing, only notes what is there
+        bool note_states = false;       ///< keeps what is needed to note changed states
+        bool archive_only = false;
+    };
+    struct seen
+    {
+        breach_key key;
+        bool acknowledged = false;
+        bool knows_acknowledged = false;  ///< the element had that member
+        std::int64_t comment_count = 0;
+    };
+    struct tally
+    {
+        std::int64_t shown = 0, archived = 0, repeated = 0, reused_pbids = 0, set_aside = 0, late = 0;
+        std::vector<breach_key> late_keys;  ///< of the first 100
+        bool ignored_creation = false;      ///< the answer is by activity although creation was asked for
+        bool has_pbscore = false;
+        bool lacks_creation = false;  ///< an element had no creationTime
+    };
+    static constexpr std::size_t block_bytes = 256u << 10;
+
+    /// on_news as in poller_parts; clock answers steady ms. store must outlive this.
+    intake(archive& store,
+           order what,
+           const std::function<void(std::int64_t)>& on_news,
+           std::function<std::int64_t()> steady);
+    ~intake() override;
+
+    void head(const net::http_response& r) override;
+    awaitable<outcome<bool>> body(std::string_view piece) override;
+
+    /// Commits what is left. With a position it goes into the same transaction where there is something new;
+    /// answers whether it was saved.
+    awaitable<outcome<bool>> finish(std::optional<poll_position> position,
+                                    std::optional<window> asked,
+                                    bool sweep);
+
+    /// For another attempt. What was committed stays counted.
+    void reset();
+
+    body_facts facts() const;
+    const tally& counts() const { return tally_; }
+    const std::vector<seen>& all() const { return seen_; }
+    std::uint64_t bytes() const { return splitter_.bytes(); }
+    /// When the head arrived, steady ms; nothing before.
+    std::optional<std::int64_t> head_at() const { return head_at_; }
+    const std::string& date() const { return date_; }
+    /// Set where the archive, not the master, ended the exchange.
+    const std::optional<failure>& archive_failure() const { return archive_failure_; }
+
+private:
+    struct bad
+    {
+        std::string raw, reason;
+    };
+    void take(std::string_view element, bool top_object, std::optional<bad>& refused);
+    void look(const breach& b);
+    void drop_unused_bytes();
+    awaitable<outcome<bool>> put_aside(bad b);
+    awaitable<outcome<bool>> flush(std::optional<poll_position> position,
+                                   std::optional<window_counts> counts);
+    bool is_late(const breach_key& k) const;
+    void note_late(const breach_key& k);
+    outcome<bool> archive_error(const failure& f);
+
+    archive& store_;
+    order order_;
+    const std::function<void(std::int64_t)>& on_news_;
+    std::function<std::int64_t()> steady_;
+    element_splitter splitter_;
+    std::unique_ptr<breach> reader_;
+    archive_block block_;
+    std::vector<std::pair<std::size_t, std::size_t>> spans_;  // of block_.elements in block_.bytes
+    std::vector<seen> seen_;
+    std::string object_;
+    std::string_view api_error_;
+    std::optional<std::int64_t> head_at_;
+    std::string date_;
+    std::optional<failure> archive_failure_;
+    tally tally_;
+    bool takes_elements_ = true, is_breach_ = false, mostly_new_ = false;
+};
+
+}  // namespace dtbridge::poll

@@ -1,0 +1,58 @@
+#!/bin/bash
+# Builds dtbridge and runs all its tests; installs what it needs on a bare Debian 12 (as root).
+#
+#   tests/run.sh                      unit and black-box tests of the release build
+#   tests/run.sh --preset asan ...    other presets of CMakePresets.json; may be repeated
+#   tests/run.sh --unit               only the unit tests
+#   tests/run.sh --fuzz 30            also runs every fuzz target for so many seconds
+#
+# The last line says how many tests passed. Exit status 0 only when none failed.
+set -uo pipefail
+cd "$(dirname "$0")/.." || exit 2
+
+presets=() fuzz=0 only=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --preset) presets+=("$2"); shift 2 ;;
+        --fuzz) fuzz=$2; shift 2 ;;
+        --unit) only=(-L unit); shift ;;
+        *) sed -n '2,10p' "$0"; exit 2 ;;
+    esac
+done
+[ ${#presets[@]} -gt 0 ] || presets=(release)
+
+tests/install.sh || exit 1
+jobs=$(nproc)
+results=$(mktemp -d)
+trap 'rm -rf "$results"' EXIT
+status=0
+
+python3 tests/lint/run.py || { echo "lint failed" >&2; status=1; }
+
+for preset in "${presets[@]}"; do
+    echo "== $preset: build"
+    start=$SECONDS
+    if ! cmake --preset "$preset" >"$results/log" 2>&1 || ! cmake --build --preset "$preset" -j "$jobs" >>"$results/log" 2>&1; then
+        tail -n 60 "$results/log"
+        echo "== $preset: build failed"
+        echo '<testsuite><testcase name="build" status="fail"/></testsuite>' >"$results/$preset.xml"
+        status=1
+        continue
+    fi
+    echo "== $preset: built in $((SECONDS - start)) s; testing"
+    # Black-box tests under the sanitizers too: they find what unit tests cannot reach.
+    ctest --preset "$preset" "${only[@]}" --output-junit "$results/$preset.xml" --timeout 900 || status=1
+done
+
+if [ "$fuzz" -gt 0 ]; then
+    echo "== fuzz: build"
+    if cmake --preset fuzz >"$results/log" 2>&1 && cmake --build --preset fuzz -j "$jobs" >>"$results/log" 2>&1; then
+        tests/fuzz/run.sh "$fuzz" "$results/fuzz.xml" || status=1
+    else
+        tail -n 60 "$results/log"
+        echo '<testsuite><testcase name="build" status="fail"/></testsuite>' >"$results/fuzz.xml"
+        status=1
+    fi
+fi
+
+python3 tests/support/summary.py "$status" "$results"/*.xml
