@@ -74,7 +74,7 @@ BOOST_AUTO_TEST_CASE(json_at_every_limit)
             const std::size_t whole = message_of(unlimited, *b).size();
             const bool nested = then_and_now && shape == json_shape::api;
             std::size_t last = 0;
-            for (std::size_t limit = 1; limit <= whole + 1; limit += limit < 500 ? 1 : 7)
+            for (std::size_t limit = 1; limit <= whole + 1; limit += limit < 400 ? 1 : 13)
             {
                 o.max_message = limit;
                 auto f = formatter_of(o);
@@ -112,7 +112,7 @@ BOOST_AUTO_TEST_CASE(json_steps_in_order)
     const std::size_t whole = message_of(unlimited, *b).size();
     // As the limit falls, what an earlier step leaves out is never back, and no later step comes before it.
     int reached = 0;
-    for (std::size_t limit = whole; limit >= 300; --limit)
+    for (std::size_t limit = whole; limit >= 300; limit -= limit > 1500 ? 5 : 1)
     {
         o.max_message = limit;
         auto f = formatter_of(o);
@@ -172,7 +172,9 @@ BOOST_AUTO_TEST_CASE(pairs_at_every_limit)
         auto unlimited = formatter_of(o);
         const auto whole = message_of(unlimited, *b);
         const std::string start = k == kind::cef ? "CEF:" : "LEEF:";
-        for (std::size_t limit = 1; limit <= whole.size(); ++limit)
+        for (std::size_t limit = 1; limit <= whole.size(); limit += limit < 300                ? 1
+                                                                    : limit + 7 < whole.size() ? 7
+                                                                                               : 1)
         {
             o.max_message = limit;
             auto f = formatter_of(o);
