@@ -110,6 +110,25 @@ BOOST_AUTO_TEST_CASE(cef_of_ipv6)
                          "dst=2001:db8:ffff::5 dpt=853 dvc=0.0.0.0 src=2001:db8::c9 darktraceUrl="));
 }
 
+BOOST_AUTO_TEST_CASE(cef_prefers_ipv4_and_keeps_ipv6_fields_to_ipv6)
+{
+    auto o = cef_options();
+    o.header = header_kind::none;
+    auto e = read_cef(one(o, R"({"pbid":1,"device":{"ip":"2001:db8::1","ip6":"192.0.2.9"}})"));
+    BOOST_TEST(e.at("dvc") == "192.0.2.9");
+    BOOST_TEST(e.at("src") == "192.0.2.9");
+    auto m = load_field_map_text(kind::cef,
+                                 "fields = [ { key = \"externalId\", from = \"@pbid\" },\n"
+                                 "{ key = \"c6a4\", label = \"any\", from = \"/device/ip\" } ]",
+                                 "map.toml");
+    BOOST_TEST_REQUIRE(m.ok);
+    formatter f(o, std::move(m.value), "b");
+    BOOST_TEST(message_of(f, *read_breach(R"({"pbid":1,"device":{"ip":"192.0.2.9"}})"))
+                   .ends_with("|5|externalId=1"));
+    BOOST_TEST(message_of(f, *read_breach(R"({"pbid":1,"device":{"ip":"2001:DB8::1"}})"))
+                   .ends_with("|5|externalId=1 c6a4=2001:db8::1 c6a4Label=any"));
+}
+
 BOOST_AUTO_TEST_CASE(cef_marks_what_was_held_back)
 {
     auto o = cef_options();
