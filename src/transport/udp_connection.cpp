@@ -23,13 +23,13 @@ namespace
 constexpr duration no_deadline = std::chrono::hours(24 * 365);
 constexpr std::size_t most_at_once = 64;  // product.md 8
 
-awaitable<result<bool>> wait_writable(asio::ip::udp::socket& socket)
+awaitable<result<std::size_t>> wait_writable(asio::ip::udp::socket& socket)
 {
     auto token = asio::as_tuple(asio::use_awaitable);
     auto [ec] = co_await socket.async_wait(asio::ip::udp::socket::wait_write, token);
     if (ec)
         co_return ec;
-    co_return true;
+    co_return std::size_t(0);
 }
 
 }  // namespace
@@ -140,7 +140,7 @@ awaitable<outcome<send_report>> udp_connection::send(const batch& b)
         }
         if (problem == EAGAIN || problem == EWOULDBLOCK)
         {
-            result<bool> late(make_error_code(errc::timed_out));
+            const result<std::size_t> late = make_error_code(errc::timed_out);
             auto waiting = wait_writable(socket_);
             auto ready = co_await within(timing_.write, std::move(waiting), late);
             if (!ready)
