@@ -605,7 +605,7 @@ awaitable<outcome<std::unique_ptr<stream>>> connect(connect_options options)
 {
     auto o = std::make_shared<connect_options>(std::move(options));
     const auto& first = o->proxy ? o->proxy->address : o->peer;
-    for (const auto* e : {&o->peer, &first})
+    for (const endpoint_name* e : {&std::as_const(o->peer), &first})
         if (!is_host(e->host) || e->port == 0)
             co_return fail(errc::malformed,
                            "\"" + text::printable(e->text(), 80) + "\" is no address of a peer");
@@ -625,7 +625,7 @@ awaitable<outcome<std::unique_ptr<stream>>> connect(connect_options options)
         const auto share = left / static_cast<std::int64_t>(addresses.value().size() - tried);
         ++tried;
         auto p = std::make_shared<progress>();
-        const outcome<bool> late = fail(errc::timed_out, {});
+        const outcome<bool> late = fail(asio::error::timed_out, {});
         auto done = co_await within(bounded(share), attempt(o, address, p), late);
         if (done)
             co_return std::move(p->made);

@@ -123,10 +123,10 @@ struct connect_options
 
 /// Resolves, connects (v6 and v4 in the order given, each address a share of the limit), goes through the
 /// proxy, shakes hands. The failure names host, address and step in plain words ("certificate of
-/// siem.example:6514 (192.0.2.1) expired on 2026-01-02"). Codes: errc::resolve_failed, errc::timed_out,
-/// errc::tls_refused, errc::proxy_refused, errc::malformed (a host that no name can be), or the system's
-/// (connection_refused, connection_reset, ..). Cancelling the caller ends it with operation_aborted, thrown
-/// or as the failure's code.
+/// siem.example:6514 (192.0.2.1) expired on 2026-01-02"). Codes: errc::resolve_failed,
+/// errc::tls_refused, errc::proxy_refused, errc::malformed (a host that no name can be), or Asio's
+/// (timed_out, connection_refused, connection_reset, ..). Cancelling the caller ends it with
+/// operation_aborted, thrown or as the failure's code.
 awaitable<outcome<std::unique_ptr<stream>>> connect(connect_options o);
 
 /// The addresses of host, without ports, in the order of RFC 6724 and at most 16. A literal is answered as it
