@@ -39,7 +39,8 @@ udp_connection::udp_connection(asio::ip::udp::socket s, std::string name, timing
       name_(std::move(name)),
       timing_(t),
       changed_(std::move(changed)),
-      tasks_(socket_.get_executor(), [this](const std::string&, std::exception_ptr) { over(asio::error::fault); }),
+      tasks_(socket_.get_executor(),
+             [this](const std::string&, std::exception_ptr) { over(asio::error::fault); }),
       work_(socket_.get_executor()),
       settled_(socket_.get_executor()),
       tracker_(t.udp_quiet)
@@ -123,7 +124,8 @@ awaitable<outcome<send_report>> udp_connection::send(const batch& b)
             heads[i].msg_hdr.msg_iov = &parts[i];
             heads[i].msg_hdr.msg_iovlen = 1;
         }
-        const int sent = ::sendmmsg(socket_.native_handle(), heads.data(), static_cast<unsigned>(count), MSG_DONTWAIT);
+        const int sent =
+            ::sendmmsg(socket_.native_handle(), heads.data(), static_cast<unsigned>(count), MSG_DONTWAIT);
         if (sent > 0)
         {
             next += static_cast<std::size_t>(sent);

@@ -47,7 +47,9 @@ bool readable(int fd, int ms)
 }
 
 /// Takes whole messages off the front of bytes.
-std::optional<std::string> next_message(std::string& bytes, bool octet_counting, std::atomic<std::size_t>& malformed)
+std::optional<std::string> next_message(std::string& bytes,
+                                        bool octet_counting,
+                                        std::atomic<std::size_t>& malformed)
 {
     if (!octet_counting)
     {
@@ -62,7 +64,8 @@ std::optional<std::string> next_message(std::string& bytes, bool octet_counting,
     if (space == std::string::npos || space == 0)
         return {};
     const auto digits = bytes.substr(0, space);
-    if (digits.size() > 8 || digits.front() == '0' || digits.find_first_not_of("0123456789") != std::string::npos)
+    if (digits.size() > 8 || digits.front() == '0' ||
+        digits.find_first_not_of("0123456789") != std::string::npos)
     {
         ++malformed;
         bytes.clear();
@@ -78,13 +81,17 @@ std::optional<std::string> next_message(std::string& bytes, bool octet_counting,
 
 }  // namespace
 
-stream_collector::stream_collector(std::function<habit(std::size_t)> habits, bool octet_counting, std::uint16_t port)
+stream_collector::stream_collector(std::function<habit(std::size_t)> habits,
+                                   bool octet_counting,
+                                   std::uint16_t port)
     : habits_(std::move(habits)), octet_counting_(octet_counting)
 {
     listen(port);
 }
 
-stream_collector::stream_collector(tls_files tls, std::function<habit(std::size_t)> habits, bool octet_counting)
+stream_collector::stream_collector(tls_files tls,
+                                   std::function<habit(std::size_t)> habits,
+                                   bool octet_counting)
     : habits_(std::move(habits)), octet_counting_(octet_counting)
 {
     SSL_CTX* ctx = SSL_CTX_new(TLS_server_method());

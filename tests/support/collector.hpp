@@ -1,7 +1,7 @@
 #pragma once
 
-/// A syslog collector on loopback with bad habits, on threads of its own and with plain sockets, so that it shares no code
-/// with what it tests.
+/// A syslog collector on loopback with bad habits, on threads of its own and with plain sockets, so that it
+/// shares no code with what it tests.
 
 #include <atomic>
 #include <chrono>
@@ -26,8 +26,8 @@ struct habit
         stall,    ///< takes nothing at all
     } what = then::read_on;
     std::size_t after = 0;
-    std::size_t read_at_once = 4096;             ///< bytes of one recv()
-    bool open_end = false;                       ///< answers the peer's FIN only when the test ends
+    std::size_t read_at_once = 4096;  ///< bytes of one recv()
+    bool open_end = false;            ///< answers the peer's FIN only when the test ends
     std::chrono::milliseconds before_reading{0};
 };
 
@@ -40,9 +40,12 @@ public:
         bool only_tls12 = false;
     };
     /// habits: what to do with the n-th connection, from 0. port 0: any.
-    explicit stream_collector(std::function<habit(std::size_t)> habits = {}, bool octet_counting = false,
+    explicit stream_collector(std::function<habit(std::size_t)> habits = {},
+                              bool octet_counting = false,
                               std::uint16_t port = 0);
-    stream_collector(tls_files tls, std::function<habit(std::size_t)> habits = {}, bool octet_counting = true);
+    stream_collector(tls_files tls,
+                     std::function<habit(std::size_t)> habits = {},
+                     bool octet_counting = true);
     ~stream_collector();
     stream_collector(const stream_collector&) = delete;
     stream_collector& operator=(const stream_collector&) = delete;

@@ -49,8 +49,13 @@ identity make(const char* name, const identity* issuer, const char* usage)
     X509_gmtime_adj(X509_getm_notBefore(c), -3600);
     X509_gmtime_adj(X509_getm_notAfter(c), 24 * 3600);
     X509_set_pubkey(c, made.key.get());
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(c), "CN", MBSTRING_ASC,
-                               reinterpret_cast<const unsigned char*>(name), -1, -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(c),
+                               "CN",
+                               MBSTRING_ASC,
+                               reinterpret_cast<const unsigned char*>(name),
+                               -1,
+                               -1,
+                               0);
     X509* by = issuer ? issuer->cert.get() : c;
     X509_set_issuer_name(c, X509_get_subject_name(by));
     if (issuer)

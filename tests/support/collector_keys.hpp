@@ -23,8 +23,8 @@ private:
     std::filesystem::path path_;
 };
 
-/// Writes ca.pem, server.pem, server.key, client.pem, client.key and a second, unrelated CA with other.pem, other.key (a
-/// client that the first CA does not know). The server is localhost and 127.0.0.1.
+/// Writes ca.pem, server.pem, server.key, client.pem, client.key and a second, unrelated CA with other.pem,
+/// other.key (a client that the first CA does not know). The server is localhost and 127.0.0.1.
 class collector_keys
 {
 public:

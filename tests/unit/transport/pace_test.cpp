@@ -19,8 +19,8 @@ BOOST_AUTO_TEST_CASE(a_thousand_a_second)
     pacer p(1000);
     BOOST_TEST(p.burst() == 50u);
     pacer::time_point now{1h};
-    BOOST_TEST((p.take(50, now) == 0ns));      // the bucket is full at first
-    BOOST_TEST((p.take(50, now) == 50ms));     // 50 messages are 50 ms
+    BOOST_TEST((p.take(50, now) == 0ns));   // the bucket is full at first
+    BOOST_TEST((p.take(50, now) == 50ms));  // 50 messages are 50 ms
     BOOST_TEST((p.take(50, now + 50ms) == 50ms));
     BOOST_TEST((p.take(10, now + 100ms) == 10ms));
     BOOST_TEST((p.take(1, now + 10s) == 0ns));  // an idle time saves no more than a burst

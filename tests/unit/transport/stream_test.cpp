@@ -58,9 +58,13 @@ awaitable<void> pause(clock_type::duration d)
     co_await timer.async_wait(asio::use_awaitable);
 }
 
-/// Sends batches of one message each, waits until all are confirmed or the connection is over or limit passed.
-awaitable<seen> talk(transport::options o, transport::timing t, std::vector<std::string> messages,
-                     clock_type::duration limit, bool finish = false)
+/// Sends batches of one message each, waits until all are confirmed or the connection is over or limit
+/// passed.
+awaitable<seen> talk(transport::options o,
+                     transport::timing t,
+                     std::vector<std::string> messages,
+                     clock_type::duration limit,
+                     bool finish = false)
 {
     auto ex = co_await asio::this_coro::executor;
     transport::connector connector(ex, o, t);
@@ -99,8 +103,11 @@ awaitable<seen> talk(transport::options o, transport::timing t, std::vector<std:
     co_return s;
 }
 
-seen run(transport::options o, std::vector<std::string> messages, clock_type::duration limit = 3s,
-         transport::timing t = {}, bool finish = false)
+seen run(transport::options o,
+         std::vector<std::string> messages,
+         clock_type::duration limit = 3s,
+         transport::timing t = {},
+         bool finish = false)
 {
     asio::io_context ctx;
     auto task = talk(std::move(o), t, std::move(messages), limit, finish);
@@ -144,9 +151,8 @@ BOOST_AUTO_TEST_CASE(a_reset_confirms_nothing)
 BOOST_AUTO_TEST_CASE(a_reset_within_the_250_ms_confirms_nothing)
 {
     // Acknowledged at once by the kernel, read never, reset 150 ms later.
-    stream_collector siem([](std::size_t) {
-        return habit{.what = habit::then::reset, .after = 0, .before_reading = 150ms};
-    });
+    stream_collector siem(
+        [](std::size_t) { return habit{.what = habit::then::reset, .after = 0, .before_reading = 150ms}; });
     const auto s = run(to(siem.port()), {"one"});
     BOOST_TEST(s.confirmed == 0u);
     BOOST_TEST((s.until_confirmed >= 100ms));
@@ -287,10 +293,12 @@ BOOST_AUTO_TEST_CASE(ends_are_told_apart_as_on_tcp)
 {
     const test::collector_keys keys;
     const stream_collector::tls_files files{keys.file("server.pem"), keys.file("server.key"), "", false};
-    stream_collector closing(files, [](std::size_t) { return habit{.what = habit::then::close, .after = 1}; });
+    stream_collector closing(files,
+                             [](std::size_t) { return habit{.what = habit::then::close, .after = 1}; });
     const auto closed = run(tls_to(closing.port(), keys), {"one"});
     BOOST_TEST(closed.confirmed == 1u);
-    stream_collector resetting(files, [](std::size_t) { return habit{.what = habit::then::reset, .after = 1}; });
+    stream_collector resetting(files,
+                               [](std::size_t) { return habit{.what = habit::then::reset, .after = 1}; });
     const auto reset = run(tls_to(resetting.port(), keys), {"one"});
     BOOST_TEST(reset.confirmed == 0u);
     BOOST_TEST((reset.now == transport::connection::state::over));

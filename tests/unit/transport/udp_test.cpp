@@ -53,7 +53,8 @@ awaitable<seen> send_one_batch(std::uint16_t port, std::vector<std::string> mess
     if (report)
         s.undeliverable = report->undeliverable;
     asio::steady_timer timer(ex);
-    while (c.confirmed() == 0 && c.now() != transport::connection::state::over && clock_type::now() - from < 2s)
+    while (c.confirmed() == 0 && c.now() != transport::connection::state::over &&
+           clock_type::now() - from < 2s)
     {
         timer.expires_after(1ms);
         co_await timer.async_wait(asio::use_awaitable);
