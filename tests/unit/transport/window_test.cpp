@@ -14,14 +14,14 @@ BOOST_AUTO_TEST_CASE(breaks_halve_down_to_one_and_confirmations_double)
 {
     send_window w({.messages = 64, .bytes = 1u << 20});
     BOOST_TEST(w.messages_free() == 64u);
-    for (const std::size_t expected : {32, 16, 8, 4, 2, 1, 1, 1})
+    for (const auto expected : {32u, 16u, 8u, 4u, 2u, 1u, 1u, 1u})
     {
         w.sent(w.messages_free(), 100);
         w.broken();
         BOOST_TEST(w.limit() == expected);
         BOOST_TEST(w.unconfirmed() == 0u);
     }
-    for (const std::size_t expected : {2, 4, 8, 16, 32, 64, 64})
+    for (const auto expected : {2u, 4u, 8u, 16u, 32u, 64u, 64u})
     {
         w.sent(1, 100);
         w.confirmed(1, 100);
