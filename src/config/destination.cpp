@@ -60,7 +60,7 @@ void add_address(section& s, std::string_view key, std::string_view text, unsign
     {
         s.problems().error(line,
                            s.name_of(key),
-                           "found " + in_quotes(text) + ": " + address.error().detail +
+                           "found " + address.error().detail +
                                "; expected host, host:port or [v6]:port, such as \"siem.example:" + std::to_string(default_port) + '"');
         return;
     }

@@ -146,10 +146,9 @@ void check_proxy(section& s, const context& c, poll::master_options& out)
         proxy->user = *decoded;
     }
     auto address = net::parse_endpoint(rest, 0);
-    if (!address || address->port == 0)
+    if (!address)
     {
-        std::string found = address ? "no port in " + in_quotes(rest) : "found " + in_quotes(rest) + ": " + address.error().detail;
-        s.error("proxy", found + std::string(expected));
+        s.error("proxy", "found " + address.error().detail + std::string(expected));
         return;
     }
     proxy->address = *address;
@@ -258,7 +257,7 @@ std::optional<base_url> read_url(section& s, std::string_view key, bool path_all
         return bad("found " + in_quotes(value) + " with a path, which the bridge sets itself");
     auto address = net::parse_endpoint(authority, out.https ? 443 : 80);
     if (!address)
-        return bad("found " + in_quotes(value) + ": " + address.error().detail);
+        return bad("found " + address.error().detail);
     out.address = *address;
     out.text = (out.https ? "https://" : "http://") + std::string(rest);
     return out;

@@ -20,9 +20,9 @@ void check_listen(section& s, const context& c, service_options& out)
     if (!out.listen.empty())
     {
         auto address = net::parse_endpoint(out.listen, 0);
-        if (!address || address->port == 0)
+        if (!address)
             s.error("listen",
-                    "found " + in_quotes(out.listen) +
+                    "found " + address.error().detail +
                         "; expected an address with a port, such as \"127.0.0.1:9480\" or \"[::1]:9480\", or \"\" to turn it off");
         else
         {
