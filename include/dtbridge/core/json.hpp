@@ -25,10 +25,7 @@ struct limits
     std::size_t max_depth = 256;
     std::size_t max_key = 1024;        ///< bytes of one member name
     std::size_t max_bytes = 4u << 20;  ///< bytes of the text
-<<<<<<< HEAD
-=======
     std::size_t max_values = 500000;  ///< values of all kinds: 4 MiB of "[0,0,..." would take 50 MiB as nodes
->>>>>>> core
 };
 
 class document;
