@@ -17,8 +17,8 @@ namespace dtbridge::config
 namespace
 {
 
-// Values nest at most 256 deep (toml++), but a dotted key makes a table for every dot, and both the parser and the
-// tree are recursive. No key of ours has more than two dots.
+// Values nest at most 256 deep (toml++), but a dotted key makes a table for every dot, and both the parser
+// and the tree are recursive. No key of ours has more than two dots.
 constexpr unsigned max_dots = 32;
 
 /// The first line with a key of too many dots, or 0. Dots in a row of text without = , { } [ ] count, which
@@ -60,15 +60,16 @@ void convert_table(const toml::table& from, node& to)
         entry member;
         member.key = std::string(key.str());
         member.line = key.source().begin.line;
+        member.column = key.source().begin.column;
         member.value = convert(value);
         if (member.line == 0)
             member.line = member.value.line;
         to.members.push_back(std::move(member));
     }
     // The parser keeps keys sorted by name; people read files by line.
-    std::stable_sort(to.members.begin(),
-                     to.members.end(),
-                     [](const entry& a, const entry& b) { return a.line < b.line; });
+    std::stable_sort(to.members.begin(), to.members.end(), [](const entry& a, const entry& b) {
+        return a.line != b.line ? a.line < b.line : a.column < b.column;
+    });
 }
 
 node convert(const toml::node& from)

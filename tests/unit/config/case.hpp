@@ -64,7 +64,8 @@ inline void check_one_problem(const folder& f, const wrong& w, bool warning)
         BOOST_TEST(p.key == w.key);
         BOOST_TEST(p.message.find(w.found) != std::string::npos);
         BOOST_TEST(p.message.find(w.expected) != std::string::npos);
-        const std::string line = std::string(warning ? "warning: " : "error: ") + p.file + ":" + std::to_string(w.line) + ": " +
+        const std::string line = std::string(warning ? "warning: " : "error: ") + p.file + ":" +
+                                 std::to_string(w.line) + ": " +
                                  (w.key.empty() ? "" : std::string(w.key) + ": ");
         BOOST_TEST(dtbridge::config::to_line(p).substr(0, line.size()) == line);
         BOOST_TEST(all.find(private_token) == std::string::npos);

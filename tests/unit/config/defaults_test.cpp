@@ -1,10 +1,12 @@
-/// Values of product.md 2, key by key: what a file gets that sets nothing, and what one gets that sets everything.
+/// Values of product.md 2, key by key: what a file gets that sets nothing, and what one gets that sets
+/// everything.
 
 #include <fstream>
 #include <sstream>
 
 #include <boost/test/unit_test.hpp>
 
+#include "unit/config/certificate.hpp"
 #include "unit/config/folder.hpp"
 
 using namespace dtbridge;
@@ -31,7 +33,8 @@ config::configuration minimal(const folder& f)
 
 deliver::destination_options only(const folder& f, const std::string& keys)
 {
-    auto l = f.load(std::string(config_test::master) + "[[destination]]\nname = \"siem\"\naddress = \"siem.example\"\n" + keys);
+    auto l = f.load(std::string(config_test::master) +
+                    "[[destination]]\nname = \"siem\"\naddress = \"siem.example\"\n" + keys);
     BOOST_TEST_INFO(config_test::lines_of(l));
     BOOST_TEST(l.ok);
     BOOST_REQUIRE(l.value.destinations.size() == 1u);
@@ -165,8 +168,8 @@ BOOST_AUTO_TEST_CASE(what_depends_on_transport_and_format)
         std::size_t max_message;
         double pace;
     };
-    using transport::framing;
     using format::header_kind;
+    using transport::framing;
     // product.md 2.
     const expected table[] = {
         {"udp", "json", 514, framing::newline, header_kind::rfc5424, 8192, 1000},
@@ -184,7 +187,8 @@ BOOST_AUTO_TEST_CASE(what_depends_on_transport_and_format)
     {
         BOOST_TEST_CONTEXT(e.transport << " " << e.format)
         {
-            auto d = only(f, std::string("transport = \"") + e.transport + "\"\nformat = \"" + e.format + "\"\n");
+            auto d =
+                only(f, std::string("transport = \"") + e.transport + "\"\nformat = \"" + e.format + "\"\n");
             BOOST_TEST(d.transport.addresses.at(0).port == e.port);
             if (d.transport.kind != transport::protocol::udp)
                 BOOST_TEST((d.transport.frames == e.frames));
@@ -198,7 +202,8 @@ BOOST_AUTO_TEST_CASE(what_depends_on_transport_and_format)
 BOOST_AUTO_TEST_CASE(the_built_in_field_map_comes_with_cef_and_leef)
 {
     folder f;
-    auto c = good(f, std::string(config_test::master) + std::string(config_test::destination) + "format = \"cef\"\n");
+    auto c = good(
+        f, std::string(config_test::master) + std::string(config_test::destination) + "format = \"cef\"\n");
     BOOST_TEST(c.destinations.at(0).fields_text == format::builtin_field_map(format::kind::cef));
     BOOST_TEST(c.destinations.at(0).fields_text.find("externalId") != std::string::npos);
 }
@@ -210,7 +215,8 @@ BOOST_AUTO_TEST_SUITE(every_key)
 BOOST_AUTO_TEST_CASE(service_archive_and_master)
 {
     folder f;
-    f.write("ca.pem", config_test::pem_certificate);
+    const auto made = config_test::make_certificate();
+    f.write("ca.pem", made.cert);
     auto c = good(f, R"([service]
 state_dir = "state"
 listen = "[::1]:9999"
@@ -285,7 +291,8 @@ address = "siem.example"
     BOOST_TEST(m.proxy->password.equals(config_test::proxy_password));
     BOOST_TEST(m.tls.ca_file == f / "ca.pem");
     BOOST_TEST(m.tls.server_name == "darktrace.local");
-    BOOST_TEST(m.tls.fingerprint_sha256 == "aabbccddeeff00112233445566778899aabbccddeeff00112233445566778899");
+    BOOST_TEST(m.tls.fingerprint_sha256 ==
+               "aabbccddeeff00112233445566778899aabbccddeeff00112233445566778899");
     const pairs labels{{"tenant", "acme"}, {"region", "EU"}};
     BOOST_TEST((m.labels == labels));
     const pairs query{{"deviceattop", "true"},
@@ -302,15 +309,18 @@ address = "siem.example"
 BOOST_AUTO_TEST_CASE(destination)
 {
     folder f;
-    f.write("ca.pem", config_test::pem_certificate);
-    f.write("client.pem", config_test::pem_certificate);
-    f.write("client.key", config_test::pem_key);
+    const auto made = config_test::make_certificate();
+    f.write("ca.pem", made.cert);
+    f.write("client.pem", made.cert);
+    f.write("client.key", made.key);
     f.write("fields/own.toml", format::builtin_field_map(format::kind::leef));
     f.write("rules.toml", "[forward]\nmin_score = 0.4\n");
     auto c = good(f,
                   std::string(config_test::master) +
-                      "[[master]]\nname = \"beta-1\"\nurl = \"https://b1.example\"\npublic_token = \"b\"\nprivate_token_file = \"acme.token\"\n"
-                      "[[master]]\nname = \"beta-2\"\nurl = \"https://b2.example\"\npublic_token = \"b\"\nprivate_token_file = \"acme.token\"\n"
+                      "[[master]]\nname = \"beta-1\"\nurl = \"https://b1.example\"\npublic_token = "
+                      "\"b\"\nprivate_token_file = \"acme.token\"\n"
+                      "[[master]]\nname = \"beta-2\"\nurl = \"https://b2.example\"\npublic_token = "
+                      "\"b\"\nprivate_token_file = \"acme.token\"\n"
                       R"([[destination]]
 name = "siem"
 formerly = "old-siem"
@@ -411,12 +421,25 @@ BOOST_AUTO_TEST_CASE(every_allowed_delimiter)
 BOOST_AUTO_TEST_CASE(facilities_and_severities_have_the_codes_of_rfc_5424)
 {
     folder f;
-    const std::pair<const char*, int> facilities[] = {
-        {"kern", 0}, {"user", 1}, {"daemon", 3}, {"auth", 4}, {"authpriv", 10}, {"audit", 13}, {"alert", 14}, {"local0", 16}, {"local7", 23}};
+    const std::pair<const char*, int> facilities[] = {{"kern", 0},
+                                                      {"user", 1},
+                                                      {"daemon", 3},
+                                                      {"auth", 4},
+                                                      {"authpriv", 10},
+                                                      {"audit", 13},
+                                                      {"alert", 14},
+                                                      {"local0", 16},
+                                                      {"local7", 23}};
     for (auto [name, code] : facilities)
         BOOST_TEST(only(f, std::string("facility = \"") + name + "\"\n").format.facility == code);
-    const std::pair<const char*, int> severities[] = {
-        {"emerg", 0}, {"alert", 1}, {"crit", 2}, {"err", 3}, {"warning", 4}, {"notice", 5}, {"info", 6}, {"debug", 7}};
+    const std::pair<const char*, int> severities[] = {{"emerg", 0},
+                                                      {"alert", 1},
+                                                      {"crit", 2},
+                                                      {"err", 3},
+                                                      {"warning", 4},
+                                                      {"notice", 5},
+                                                      {"info", 6},
+                                                      {"debug", 7}};
     for (auto [name, code] : severities)
         BOOST_TEST(only(f, std::string("severity = \"") + name + "\"\n").format.severity == code);
 }
@@ -460,23 +483,31 @@ BOOST_AUTO_TEST_CASE(the_shipped_example_is_right_once_its_blanks_are_filled)
         BOOST_TEST(!p.warning);
         keys.push_back(p.key);
     }
-    const std::vector<std::string> blanks{
-        "master.name", "master.url", "master.public_token", "master.private_token_file", "destination.name", "destination.address"};
+    const std::vector<std::string> blanks{"master.name",
+                                          "master.url",
+                                          "master.public_token",
+                                          "master.private_token_file",
+                                          "destination.name",
+                                          "destination.address"};
     BOOST_TEST(keys == blanks, boost::test_tools::per_element());
     std::size_t marks = 0;
     for (auto at = example.find(" = \"\" "); at != std::string::npos; at = example.find(" = \"\" ", at + 1))
         marks += example.substr(example.rfind('\n', at) + 1, 1) != "#";
     BOOST_TEST(marks == blanks.size());
 
-    // The defaults in its comments are the defaults: with all of them uncommented but the two that exclude others, nothing changes.
+    // The defaults in its comments are the defaults: with all of them uncommented but the two that exclude
+    // others, nothing changes.
     std::string all;
     std::istringstream lines(filled);
     for (std::string line; std::getline(lines, line);)
     {
-        bool key = line.size() > 3 && line.substr(0, 2) == "# " && line[2] >= 'a' && line[2] <= 'z' && line.find(" = ") != std::string::npos &&
-                   line.find(" = ") < 24 && line.find(' ', 2) == line.find(" = ");
-        bool skip = line.find("# addresses") == 0 || line.find("# name") == 0 || line.find("# file") == 0 || line.find("# masters = [\"acme\"]") == 0 ||
-                    line.find("# labels") == 0;
+        if (line.rfind("# [master.query]", 0) == 0)
+            line.erase(0, 2);
+        bool key = line.size() > 3 && line.substr(0, 2) == "# " && line[2] >= 'a' && line[2] <= 'z' &&
+                   line.find(" = ") != std::string::npos && line.find(" = ") < 24 &&
+                   line.find(' ', 2) == line.find(" = ");
+        bool skip = line.find("# addresses") == 0 || line.find("# name") == 0 || line.find("# file") == 0 ||
+                    line.find("# masters = [\"acme\"]") == 0 || line.find("# labels") == 0;
         all += (key && !skip ? line.substr(2) : line) + "\n";
     }
     auto opened = f.load(all);
@@ -486,19 +517,25 @@ BOOST_AUTO_TEST_CASE(the_shipped_example_is_right_once_its_blanks_are_filled)
     const auto& a = opened.value;
     const auto& b = closed.value;
     BOOST_TEST(a.service.listen == b.service.listen);
-    BOOST_TEST((a.archive.retention == b.archive.retention && a.archive.max_size == b.archive.max_size && a.archive.min_free == b.archive.min_free));
+    BOOST_TEST((a.archive.retention == b.archive.retention && a.archive.max_size == b.archive.max_size &&
+                a.archive.min_free == b.archive.min_free));
     const auto& m = a.masters.at(0);
     const auto& n = b.masters.at(0);
-    BOOST_TEST((m.interval == n.interval && m.backfill == n.backfill && m.overlap == n.overlap && m.timeout == n.timeout &&
-                m.reconcile_interval == n.reconcile_interval && m.reconcile_span == n.reconcile_span && m.reconcile_deep == n.reconcile_deep));
-    BOOST_TEST((m.window == n.window && m.times == n.times && m.date == n.date && m.query == n.query && m.tls == n.tls));
+    BOOST_TEST((m.interval == n.interval && m.backfill == n.backfill && m.overlap == n.overlap &&
+                m.timeout == n.timeout && m.reconcile_interval == n.reconcile_interval &&
+                m.reconcile_span == n.reconcile_span && m.reconcile_deep == n.reconcile_deep));
+    BOOST_TEST((m.window == n.window && m.times == n.times && m.date == n.date && m.query == n.query &&
+                m.tls == n.tls));
     const auto& d = a.destinations.at(0).options;
     const auto& e = b.destinations.at(0).options;
-    BOOST_TEST((d.transport.kind == e.transport.kind && d.transport.frames == e.transport.frames && d.transport.tls == e.transport.tls &&
-                d.transport.addresses == e.transport.addresses));
-    BOOST_TEST((d.format.format == e.format.format && d.format.header == e.format.header && d.format.facility == e.format.facility &&
-                d.format.severity == e.format.severity && d.format.max_message == e.format.max_message && d.format.leef_delimiter == e.format.leef_delimiter));
-    BOOST_TEST((d.start == e.start && d.hold == e.hold && d.pace_per_second == e.pace_per_second && d.rules_file == e.rules_file));
+    BOOST_TEST((d.transport.kind == e.transport.kind && d.transport.frames == e.transport.frames &&
+                d.transport.tls == e.transport.tls && d.transport.addresses == e.transport.addresses));
+    BOOST_TEST((d.format.format == e.format.format && d.format.header == e.format.header &&
+                d.format.facility == e.format.facility && d.format.severity == e.format.severity &&
+                d.format.max_message == e.format.max_message &&
+                d.format.leef_delimiter == e.format.leef_delimiter));
+    BOOST_TEST((d.start == e.start && d.hold == e.hold && d.pace_per_second == e.pace_per_second &&
+                d.rules_file == e.rules_file));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -11,7 +11,9 @@ BOOST_AUTO_TEST_SUITE(document)
 
 BOOST_AUTO_TEST_CASE(keys_keep_their_lines_and_order)
 {
-    auto p = parse_toml("b = 1\na = \"x\"\n\n[t]\nz = true\ny = [1,\n  2]\n[[list]]\nn = 1\n[[list]]\nn = 2.5\n[list.sub]\nk = {i = 1}\n");
+    auto p = parse_toml(
+        "b = 1\na = \"x\"\n\n[t]\nz = true\ny = [1,\n  2]\n[[list]]\nn = 1\n[[list]]\nn = 2.5\n[list.sub]\nk "
+        "= {i = 1}\n");
     BOOST_REQUIRE(p.ok);
     BOOST_REQUIRE(p.root.members.size() == 4u);
     BOOST_TEST(p.root.members[0].key == "b");
@@ -47,7 +49,8 @@ BOOST_AUTO_TEST_CASE(depth_is_bounded)
     std::string dots = "x";
     for (int i = 0; i < 200'000; ++i)
         dots += ".x";
-    for (const std::string& text : {"\n" + dots + " = 1\n", "\n[" + dots + "]\n", "\na = { " + dots + " = 1 }\n"})
+    for (const std::string& text :
+         {"\n" + dots + " = 1\n", "\n[" + dots + "]\n", "\na = { " + dots + " = 1 }\n"})
     {
         auto p = parse_toml(text);
         BOOST_TEST(!p.ok);

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "unit/config/case.hpp"
+#include "unit/config/certificate.hpp"
 
 #include "config/files.hpp"
 
@@ -48,7 +49,9 @@ BOOST_AUTO_TEST_CASE(a_folder_a_pipe_and_a_huge_file_are_refused_at_once)
     BOOST_TEST(holds(lines_of(config::load(f / "pipe", {})), "not a regular file"));
     const auto huge = f.load(std::string(config::max_config_bytes + 1, '#'));
     BOOST_TEST(holds(lines_of(huge), "longer than 4096 KiB"));
-    BOOST_TEST(f.load(std::string(master) + std::string(destination) + std::string(config::max_config_bytes - 400, '#')).ok);
+    BOOST_TEST(f.load(std::string(master) + std::string(destination) +
+                      std::string(config::max_config_bytes - 400, '#'))
+                   .ok);
 }
 
 BOOST_AUTO_TEST_CASE(tokens_come_from_the_credentials_directory_first)
@@ -102,8 +105,10 @@ BOOST_AUTO_TEST_CASE(a_token_that_all_can_read_is_a_warning)
 BOOST_AUTO_TEST_CASE(a_path_in_a_message_is_one_line)
 {
     folder f;
-    auto l = f.load("[[master]]\nname = \"a\"\nurl = \"https://a.example\"\npublic_token = \"a\"\nprivate_token_file = \"x\\nerror: forged\"\n" +
-                    std::string(destination));
+    auto l = f.load(
+        "[[master]]\nname = \"a\"\nurl = \"https://a.example\"\npublic_token = \"a\"\nprivate_token_file = "
+        "\"x\\nerror: forged\"\n" +
+        std::string(destination));
     BOOST_REQUIRE(l.problems.size() == 1u);
     BOOST_TEST(!holds(config::to_line(l.problems[0]), "\n"));
 }
@@ -111,14 +116,31 @@ BOOST_AUTO_TEST_CASE(a_path_in_a_message_is_one_line)
 BOOST_AUTO_TEST_CASE(certificate_and_key_belong_together)
 {
     folder f;
-    f.write("c.pem", pem_certificate);
-    f.write("c.key", pem_key);
-    auto l = f.load(std::string(master) + std::string(destination) + "tls = { cert_file = \"c.pem\" }\n");
-    BOOST_TEST(!l.ok);
-    BOOST_TEST(holds(lines_of(l), "destination.tls.cert_file: a certificate without its key"));
-    l = f.load(std::string(master) + std::string(destination) + "tls = { key_file = \"c.key\" }\n");
-    BOOST_TEST(!l.ok);
-    BOOST_TEST(holds(lines_of(l), "destination.tls.key_file: a key without its certificate"));
+    const auto made = make_certificate(), other = make_certificate();
+    f.write("c.pem", made.cert);
+    f.write("c.key", made.key);
+    f.write("other.key", other.key);
+    f.write("damaged.pem", "-----BEGIN CERTIFICATE-----\nbm90aGluZw==\n-----END CERTIFICATE-----\n");
+    auto only = [&f](std::string_view tls) {
+        auto l =
+            f.load(std::string(master) + std::string(destination) + "tls = { " + std::string(tls) + " }\n");
+        BOOST_TEST_CONTEXT(lines_of(l))
+        BOOST_REQUIRE(l.problems.size() == 1u);
+        BOOST_TEST(l.problems[0].line == 9u);
+        return l.problems[0].key + ": " + l.problems[0].message;
+    };
+    BOOST_TEST(lines_of(f.load(std::string(master) + std::string(destination) +
+                               "tls = { cert_file = \"c.pem\", key_file = \"c.key\" }\n")) == "");
+    BOOST_TEST(
+        holds(only("cert_file = \"c.pem\""), "destination.tls.cert_file: a certificate without its key"));
+    BOOST_TEST(
+        holds(only("key_file = \"c.key\""), "destination.tls.key_file: a key without its certificate"));
+    BOOST_TEST(holds(only("cert_file = \"c.pem\", key_file = \"acme.token\""), "holds no private key"));
+    BOOST_TEST(holds(only("cert_file = \"c.pem\", key_file = \"other.key\""),
+                     "destination.tls.key_file: " + (f / "other.key")));
+    BOOST_TEST(holds(only("ca_file = \"damaged.pem\""), "destination.tls.ca_file: " + (f / "damaged.pem")));
+    ::chmod((f / "c.key").c_str(), 0644);
+    BOOST_TEST(holds(only("cert_file = \"c.pem\", key_file = \"c.key\""), "every user"));
 }
 
 BOOST_AUTO_TEST_CASE(relative_paths_start_at_the_configuration_files_folder)
@@ -129,7 +151,7 @@ BOOST_AUTO_TEST_CASE(relative_paths_start_at_the_configuration_files_folder)
     f.write("rules.toml", "");
     auto l = config::load(f / "etc/conf.toml", {});
     BOOST_TEST_CONTEXT(lines_of(l))
-        BOOST_REQUIRE(l.ok);
+    BOOST_REQUIRE(l.ok);
     BOOST_TEST(l.value.masters.at(0).private_token_file == f / "etc/acme.token");
     BOOST_TEST(l.value.destinations.at(0).options.rules_file == f / "rules.toml");
 }

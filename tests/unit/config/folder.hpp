@@ -18,10 +18,6 @@ namespace config_test
 inline constexpr std::string_view private_token = "0c0ffee0secret0secret0secret0c0ffee00000";
 inline constexpr std::string_view proxy_password = "hunter2-proxy-password";
 
-inline constexpr std::string_view pem_certificate =
-    "-----BEGIN CERTIFICATE-----\nnot read any further\n-----END CERTIFICATE-----\n";
-inline constexpr std::string_view pem_key = "-----BEGIN PRIVATE KEY-----\nnot read any further\n-----END PRIVATE KEY-----\n";
-
 class folder
 {
 public:
@@ -51,7 +47,8 @@ public:
         const std::string file = *this / name;
         std::filesystem::create_directories(std::filesystem::path(file).parent_path());
         std::ofstream(file, std::ios::binary) << text;
-        std::filesystem::permissions(file, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+        std::filesystem::permissions(
+            file, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
     }
 
     dtbridge::config::loaded load(std::string_view text, const dtbridge::config::environment& env = {}) const

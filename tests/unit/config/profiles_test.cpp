@@ -1,4 +1,5 @@
-/// Profiles are good destinations in every transport and format, say why they are as they are, and lose against keys.
+/// Profiles are good destinations in every transport and format, say why they are as they are, and lose
+/// against keys.
 
 #include <sstream>
 
@@ -13,7 +14,8 @@ namespace
 deliver::destination_options with(const std::string& profile, const std::string& keys = {})
 {
     folder f;
-    auto l = f.load(std::string(master) + std::string(destination) + "profile = \"" + profile + "\"\n" + keys);
+    auto l =
+        f.load(std::string(master) + std::string(destination) + "profile = \"" + profile + "\"\n" + keys);
     BOOST_TEST_CONTEXT(profile << " " << keys)
     {
         BOOST_TEST(lines_of(l) == "");
@@ -28,8 +30,18 @@ BOOST_AUTO_TEST_SUITE(profiles)
 
 BOOST_AUTO_TEST_CASE(all_of_the_contract_are_there)
 {
-    const std::vector<std::string> names{"arcsight", "elastic",  "exabeam",     "fortisiem", "graylog",   "qradar",
-                                         "rsyslog",  "sentinel", "splunk-sc4s", "sumo",      "syslog-ng", "wazuh"};
+    const std::vector<std::string> names{"arcsight",
+                                         "elastic",
+                                         "exabeam",
+                                         "fortisiem",
+                                         "graylog",
+                                         "qradar",
+                                         "rsyslog",
+                                         "sentinel",
+                                         "splunk-sc4s",
+                                         "sumo",
+                                         "syslog-ng",
+                                         "wazuh"};
     BOOST_TEST(config::profile_names() == names, boost::test_tools::per_element());
     BOOST_TEST(config::profile_text("") == "");
     BOOST_TEST(config::profile_text("splunk") == "");
@@ -46,7 +58,8 @@ BOOST_AUTO_TEST_CASE(every_profile_is_good_with_every_transport_and_format)
                 auto d = with(name, "transport = \"" + transport + "\"\nformat = \"" + format + "\"\n");
                 BOOST_TEST(d.format.max_message <= (transport == "udp" ? 10u << 10 : 64u << 10));
                 BOOST_TEST(d.format.max_message >= 1024u);
-                // formats.md 5.2, R3: CEF and LEEF are found by the program name; rfc5424 only where the source reads nothing else.
+                // formats.md 5.2, R3: CEF and LEEF are found by the program name; rfc5424 only where the
+                // source reads nothing else.
                 if (format != "json" && name != "syslog-ng" && name != "elastic" && name != "sumo")
                     BOOST_TEST((d.format.header == format::header_kind::rfc3164));
             }
@@ -55,10 +68,10 @@ BOOST_AUTO_TEST_CASE(every_profile_is_good_with_every_transport_and_format)
 
 BOOST_AUTO_TEST_CASE(values_that_the_receivers_need)
 {
-    using transport::framing;
-    using transport::protocol;
     using format::header_kind;
     using format::kind;
+    using transport::framing;
+    using transport::protocol;
     struct expected
     {
         const char* name;
@@ -111,7 +124,8 @@ BOOST_AUTO_TEST_CASE(values_that_the_receivers_need)
 BOOST_AUTO_TEST_CASE(keys_of_the_destination_win)
 {
     auto d = with("qradar",
-                  "transport = \"tcp\"\nmax_message = \"32KiB\"\nframing = \"nul\"\nheader = \"rfc5424\"\nleef = { delimiter = \"#\" }\n"
+                  "transport = \"tcp\"\nmax_message = \"32KiB\"\nframing = \"nul\"\nheader = "
+                  "\"rfc5424\"\nleef = { delimiter = \"#\" }\n"
                   "tls = { verify = true }\n");
     BOOST_TEST(d.format.max_message == 32u << 10);
     BOOST_TEST((d.transport.frames == transport::framing::nul));
@@ -120,8 +134,10 @@ BOOST_AUTO_TEST_CASE(keys_of_the_destination_win)
     // LEEF 1.0 wins over the delimiter that the profile has for 2.0.
     BOOST_TEST(with("qradar", "leef = { version = \"1.0\" }\n").format.leef_delimiter == '\t');
     BOOST_TEST((with("sentinel", "transport = \"tls\"\n").transport.kind == transport::protocol::tls));
-    BOOST_TEST((with("sentinel", "cef = { severity = { Critical = 9 } }\n").format.cef_severity.table.size() == 1u));
-    BOOST_TEST(with("sentinel", "cef = { severity = { Critical = 9 } }\n").format.cef_product == "Enterprise Immune System");
+    BOOST_TEST(
+        (with("sentinel", "cef = { severity = { Critical = 9 } }\n").format.cef_severity.table.size() == 1u));
+    BOOST_TEST(with("sentinel", "cef = { severity = { Critical = 9 } }\n").format.cef_product ==
+               "Enterprise Immune System");
 }
 
 BOOST_AUTO_TEST_CASE(every_value_has_its_reason)
@@ -133,7 +149,8 @@ BOOST_AUTO_TEST_CASE(every_value_has_its_reason)
         for (std::string line; std::getline(lines, line);)
         {
             ++n;
-            if (line.find(" = ") != std::string::npos && line[0] != '#' && line.find("# ") == std::string::npos)
+            if (line.find(" = ") != std::string::npos && line[0] != '#' &&
+                line.find("# ") == std::string::npos)
             {
                 ++without;
                 BOOST_TEST_MESSAGE(name << ":" << n << ": " << line);
