@@ -44,18 +44,36 @@ BOOST_AUTO_TEST_CASE(errors_have_a_line)
     BOOST_TEST(p.error.message.find("UTF-8") != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(what_the_parser_asserts_is_an_error)
+{
+    for (std::string_view text :
+         {"[\nx = 1\n", "[[\n", "[\"\n", "\xc2\xa5 = 1\n", "a = \xe2\x82\xac\n", "[a\n"})
+    {
+        auto p = parse_toml(text);
+        BOOST_TEST(!p.ok);
+        BOOST_TEST(p.error.line == 1u);
+    }
+}
+
 BOOST_AUTO_TEST_CASE(depth_is_bounded)
 {
-    std::string dots = "x";
+    std::string dots = "x", quoted = "x";
     for (int i = 0; i < 200'000; ++i)
+    {
         dots += ".x";
-    for (const std::string& text :
-         {"\n" + dots + " = 1\n", "\n[" + dots + "]\n", "\na = { " + dots + " = 1 }\n"})
+        quoted += ".\"=\"";
+    }
+    for (const std::string& text : {"\n" + dots + " = 1\n",
+                                    "\n[" + dots + "]\n",
+                                    "\na = { " + dots + " = 1 }\n",
+                                    "\n" + quoted + " = 1\n"})
     {
         auto p = parse_toml(text);
         BOOST_TEST(!p.ok);
         BOOST_TEST(p.error.line == 2u);
     }
+    const std::string harmless(200, '.');
+    BOOST_TEST(parse_toml("# " + harmless + "\na = \"" + harmless + "\" # " + harmless + "\n").ok);
     BOOST_TEST(!parse_toml("a = " + std::string(100'000, '[')).ok);
 }
 
