@@ -98,9 +98,12 @@ void read_array(input_file& file, std::string_view first, numbered& out)
     }
     switch (splitter.shape())
     {
-        case body_shape::array: return;
-        case body_shape::array_open: return out.broken("the array ends in the middle");
-        default: return out.broken("the array is no JSON here, or something follows it");
+        case body_shape::array:
+            return;
+        case body_shape::array_open:
+            return out.broken("the array ends in the middle");
+        default:
+            return out.broken("the array is no JSON here, or something follows it");
     }
 }
 
@@ -124,11 +127,19 @@ public:
     {
         switch (splitter_.shape())
         {
-            case body_shape::nothing: break;
-            case body_shape::object: break;
-            case body_shape::object_open: out_.broken("the object ends in the middle"); break;
-            case body_shape::object_broken: out_.broken("something follows the object on its line"); break;
-            default: out_.broken("not a JSON object: " + text::printable(splitter_.head(), 40)); break;
+            case body_shape::nothing:
+                break;
+            case body_shape::object:
+                break;
+            case body_shape::object_open:
+                out_.broken("the object ends in the middle");
+                break;
+            case body_shape::object_broken:
+                out_.broken("something follows the object on its line");
+                break;
+            default:
+                out_.broken("not a JSON object: " + text::printable(splitter_.head(), 40));
+                break;
         }
         splitter_.reset();
     }
@@ -141,7 +152,8 @@ private:
 void read_lines(input_file& file, std::string_view first, numbered& out)
 {
     object_lines lines(out);
-    // A line over this is given to the splitter in pieces; nothing depends on where a line is cut inside an object.
+    // A line over this is given to the splitter in pieces; nothing depends on where a line is cut inside an
+    // object.
     constexpr std::size_t max_line = 1u << 20;
     std::string line;
     for (auto piece = first; !piece.empty(); piece = file.read())

@@ -26,15 +26,23 @@ int not_built(const arguments&)
 constexpr std::array table = {
     command{"run", "[--config F]", "runs the service", run},
     command{"check", "[--config F]", "validates the configuration and every file it names", check},
-    command{"filter", "--rules F [FILE]", "tells for each breach whether a mapping file forwards it, and why", filter},
+    command{"filter",
+            "--rules F [FILE]",
+            "tells for each breach whether a mapping file forwards it, and why",
+            filter},
     command{"format",
-            "--format json|cef|leef [--fields F] [--header H] [--master NAME] [--url URL] [FILE] | --destination D [FILE]",
+            "--format json|cef|leef [--fields F] [--header H] [--master NAME] [--url URL] [FILE] | "
+            "--destination D [FILE]",
             "prints each breach as the message a collector would get",
             format_breaches},
-    command{"sign", "--master M [--post BODY] TARGET", "prints a signed request as a curl command line", sign},
+    command{
+        "sign", "--master M [--post BODY] TARGET", "prints a signed request as a curl command line", sign},
     command{"get", "--master M TARGET", "sends one signed GET to a master and prints the answer", get},
     command{"profiles", "[NAME]", "lists the SIEM profiles, or prints one", profiles},
-    command{"forget", "NAME [--yes]", "deletes the state of a master or destination that is no longer configured", forget},
+    command{"forget",
+            "NAME [--yes]",
+            "deletes the state of a master or destination that is no longer configured",
+            forget},
     command{"version", "", "prints the version and those of the libraries in use", version},
     command{"status", "", "not built yet", not_built<0>},
     command{"test", "", "not built yet", not_built<1>},
@@ -50,6 +58,9 @@ constexpr std::array table = {
 
 }  // namespace
 
-std::span<const command> commands() { return table; }
+std::span<const command> commands()
+{
+    return table;
+}
 
 }  // namespace dtbridge::app

@@ -1,7 +1,7 @@
 #pragma once
 
-/// The commands of product.md 7: a table of names and functions. A command reads its own options, answers an exit status and prints to
-/// standard output what scripts read, to standard error what people read.
+/// The commands of product.md 7: a table of names and functions. A command reads its own options, answers an
+/// exit status and prints to standard output what scripts read, to standard error what people read.
 
 #include <span>
 #include <stdexcept>

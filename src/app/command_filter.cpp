@@ -19,7 +19,10 @@ namespace dtbridge::app
 namespace
 {
 
-std::string quoted(std::string_view s) { return boost::json::serialize(boost::json::value(text::to_valid_utf8(s))); }
+std::string quoted(std::string_view s)
+{
+    return boost::json::serialize(boost::json::value(text::to_valid_utf8(s)));
+}
 
 rules::policy load_rules(const std::string& file)
 {
@@ -56,8 +59,9 @@ int filter(const arguments& args)
                 return;
             }
             const auto d = policy.decide(b);
-            line = "{\"pbid\":" + std::to_string(key->pbid) + ",\"forward\":" + (d.forward ? "true" : "false") +
-                   ",\"reason\":" + quoted(d.reason) + ",\"created\":" + std::to_string(key->created) +
+            line = "{\"pbid\":" + std::to_string(key->pbid) +
+                   ",\"forward\":" + (d.forward ? "true" : "false") + ",\"reason\":" + quoted(d.reason) +
+                   ",\"created\":" + std::to_string(key->created) +
                    ",\"model\":" + quoted(model_path(string_member(b.then, "name"))) +
                    ",\"score\":" + (b.score ? b.score->text() : "null");
             if (d.severity)
@@ -66,7 +70,8 @@ int filter(const arguments& args)
             {
                 line += ",\"labels\":{";
                 for (std::size_t i = 0; i < d.labels->size(); ++i)
-                    line += (i == 0 ? "" : ",") + quoted((*d.labels)[i].first) + ":" + quoted((*d.labels)[i].second);
+                    line += (i == 0 ? "" : ",") + quoted((*d.labels)[i].first) + ":" +
+                            quoted((*d.labels)[i].second);
                 line += "}";
             }
             line += "}\n";

@@ -31,7 +31,8 @@ format::field_map load_fields(const format::options& o, const std::string& file)
 {
     if (o.format == format::kind::json)
         return {};
-    auto map = format::load_field_map(o.format, file, file.empty() ? "built-in field map" : file, o.cef_version);
+    auto map =
+        format::load_field_map(o.format, file, file.empty() ? "built-in field map" : file, o.cef_version);
     for (const auto& p : map.problems)
         std::cerr << config::to_line(p) << '\n';
     if (!map.ok)
@@ -80,7 +81,8 @@ recipe from_destination(const parsed& said)
     for (const auto* flag : {"format", "fields", "header", "url"})
     {
         if (said.has(flag))
-            throw usage_error(std::string("--") + flag + " does not go with --destination, which has its own");
+            throw usage_error(std::string("--") + flag +
+                              " does not go with --destination, which has its own");
     }
     const auto c = load_config(said.config(), true);
     const auto& d = find_destination(c, said.get("destination"));
@@ -96,15 +98,16 @@ recipe from_destination(const parsed& said)
 
 int format_breaches(const arguments& args)
 {
-    const auto said = parse(args,
-                            "format",
-                            {{"format", "KIND", "json, cef or leef"},
-                             {"fields", "F", "field map (the built-in one)"},
-                             {"header", "H", "rfc5424, rfc3164 or none (rfc3164 for cef and leef, rfc5424 for json)"},
-                             {"master", "NAME", "name of the master to show (master)"},
-                             {"url", "URL", "the master's URL, for breach links (https://NAME)"},
-                             {"destination", "D", "as this destination of the configuration would get it"}},
-                            1);
+    const auto said =
+        parse(args,
+              "format",
+              {{"format", "KIND", "json, cef or leef"},
+               {"fields", "F", "field map (the built-in one)"},
+               {"header", "H", "rfc5424, rfc3164 or none (rfc3164 for cef and leef, rfc5424 for json)"},
+               {"master", "NAME", "name of the master to show (master)"},
+               {"url", "URL", "the master's URL, for breach links (https://NAME)"},
+               {"destination", "D", "as this destination of the configuration would get it"}},
+              1);
     if (!said)
         return exit_done;
     if (said->has("format") == said->has("destination"))
@@ -132,7 +135,8 @@ int format_breaches(const arguments& args)
             message.clear();
             if (formatter.message(b, master, decision, message) == format::verdict::undeliverable)
             {
-                std::cerr << "element " << index << ": pbid " << key->pbid << " cannot be made to fit max_message\n";
+                std::cerr << "element " << index << ": pbid " << key->pbid
+                          << " cannot be made to fit max_message\n";
                 status = exit_not_right;
                 return;
             }

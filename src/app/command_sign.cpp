@@ -33,7 +33,8 @@ std::string target_of(const parsed& said)
 /// The answer of a service that runs with this configuration; nothing where none runs.
 std::optional<boost::json::object> ask(const parsed& said, boost::json::object request)
 {
-    // Only state_dir is of interest here: whoever may open the socket need not be able to read the token files.
+    // Only state_dir is of interest here: whoever may open the socket need not be able to read the token
+    // files.
     const auto loaded = config::load(said.config(), process_environment());
     auto reply = ask_service(loaded.value.service.state_dir, request);
     if (!reply)
@@ -42,8 +43,8 @@ std::optional<boost::json::object> ask(const parsed& said, boost::json::object r
     if (ok != nullptr && ok->is_bool() && ok->get_bool())
         return reply;
     const auto* error = reply->if_contains("error");
-    const std::string words =
-        error != nullptr && error->is_string() ? std::string(error->get_string()) : "the running service refused";
+    const std::string words = error != nullptr && error->is_string() ? std::string(error->get_string())
+                                                                     : "the running service refused";
     const auto* unknown = reply->if_contains("unknown");
     if (unknown != nullptr)
         throw usage_error(words);
@@ -58,7 +59,8 @@ std::string text_member(const boost::json::object& o, std::string_view name)
 
 int print_answer(unsigned status, const std::string& content_type, const std::string& body)
 {
-    std::cerr << "HTTP status " << status << ", " << (content_type.empty() ? "no content type" : content_type) << '\n';
+    std::cerr << "HTTP status " << status << ", " << (content_type.empty() ? "no content type" : content_type)
+              << '\n';
     std::cout << body;
     if (!body.empty() && body.back() != '\n')
         std::cout << '\n';
@@ -70,13 +72,12 @@ int print_answer(unsigned status, const std::string& content_type, const std::st
 
 int sign(const arguments& args)
 {
-    const auto said =
-        parse(args,
-              "sign",
-              {{"master", "M", "whose tokens and URL", true},
-               {"post", "BODY", "a POST with this body, form or JSON"},
-               {"date", "TEXT", "exactly this DTAPI-Date instead of now"}},
-              1);
+    const auto said = parse(args,
+                            "sign",
+                            {{"master", "M", "whose tokens and URL", true},
+                             {"post", "BODY", "a POST with this body, form or JSON"},
+                             {"date", "TEXT", "exactly this DTAPI-Date instead of now"}},
+                            1);
     if (!said)
         return exit_done;
     const auto target = target_of(*said);
@@ -114,9 +115,10 @@ int get(const arguments& args)
     if (const auto reply = ask(*said, std::move(request)))
     {
         const auto* status = reply->if_contains("status");
-        return print_answer(status != nullptr && status->is_int64() ? static_cast<unsigned>(status->get_int64()) : 0,
-                            text_member(*reply, "content_type"),
-                            text_member(*reply, "output"));
+        return print_answer(
+            status != nullptr && status->is_int64() ? static_cast<unsigned>(status->get_int64()) : 0,
+            text_member(*reply, "content_type"),
+            text_member(*reply, "output"));
     }
     const auto c = load_config(said->config(), true);
     const auto m = find_master(c, said->get("master"));

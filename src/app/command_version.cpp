@@ -1,9 +1,9 @@
 #include <iostream>
 
-#include <boost/version.hpp>
 #include <openssl/crypto.h>
 #include <sqlite3.h>
 #include <zstd.h>
+#include <boost/version.hpp>
 
 #include "app/commands.hpp"
 #include "app/version.hpp"
@@ -17,8 +17,8 @@ int version(const arguments&)
               << OpenSSL_version(OPENSSL_VERSION) << '\n'
               << "SQLite " << sqlite3_libversion() << '\n'
               << "zstd " << ZSTD_versionString() << '\n'
-              << "Boost " << BOOST_VERSION / 100000 << '.' << BOOST_VERSION / 100 % 1000 << '.' << BOOST_VERSION % 100
-              << '\n';
+              << "Boost " << BOOST_VERSION / 100000 << '.' << BOOST_VERSION / 100 % 1000 << '.'
+              << BOOST_VERSION % 100 << '\n';
     return exit_done;
 }
 

@@ -68,8 +68,7 @@ struct control_server::impl
                   log::error("control", name, "a request ended with an error", {{"error", x.what()}});
               }
           })
-    {
-    }
+    {}
 
     awaitable<void> serve(local::socket socket);
 
@@ -83,8 +82,7 @@ struct control_server::impl
 
 control_server::control_server(asio::any_io_executor ex, std::string path, handler answer)
     : impl_(std::make_unique<impl>(ex, std::move(path), std::move(answer)))
-{
-}
+{}
 
 control_server::~control_server()
 {
@@ -185,7 +183,8 @@ std::string control_path_for_service(const std::string& state_dir)
     return state_dir + "/control.sock";
 }
 
-std::optional<boost::json::object> ask_service(const std::string& state_dir, const boost::json::object& request)
+std::optional<boost::json::object> ask_service(const std::string& state_dir,
+                                               const boost::json::object& request)
 {
     asio::io_context io(1);
     local::socket socket(io);
@@ -197,7 +196,8 @@ std::optional<boost::json::object> ask_service(const std::string& state_dir, con
         socket.connect(local::endpoint(installed_socket), ec);
     }
     if (ec == boost::system::errc::permission_denied)
-        throw action_error("the running service's control socket may not be opened: be root or in the group dtbridge");
+        throw action_error(
+            "the running service's control socket may not be opened: be root or in the group dtbridge");
     if (ec)
         return std::nullopt;
     // Blocking, with the kernel's deadlines: a command asks one thing and waits.

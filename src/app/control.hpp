@@ -1,8 +1,10 @@
 #pragma once
 
-/// The control socket: how commands reach a running service (product.md 2, 7). One request per connection: a line of JSON
-/// {"command": .., ..} in, a line of JSON {"ok": bool, ..} out. Whoever may open the socket (mode 0660, group of the
-/// service) may ask; nothing asked here shows a secret. Bounded: 64 KiB a request, 16 connections, 90 s an answer.
+/// The control socket: how commands reach a running service (product.md 2, 7). One request per connection: a
+/// line of JSON
+/// {"command": .., ..} in, a line of JSON {"ok": bool, ..} out. Whoever may open the socket (mode 0660, group
+/// of the service) may ask; nothing asked here shows a secret. Bounded: 64 KiB a request, 16 connections, 90
+/// s an answer.
 
 #include <functional>
 #include <optional>
@@ -39,10 +41,13 @@ private:
     std::unique_ptr<impl> impl_;
 };
 
-/// Where a service with this state folder listens: $RUNTIME_DIRECTORY/control.sock under systemd, else state_dir/control.sock.
+/// Where a service with this state folder listens: $RUNTIME_DIRECTORY/control.sock under systemd, else
+/// state_dir/control.sock.
 std::string control_path_for_service(const std::string& state_dir);
 
-/// Asks a running service. Nothing where none listens; throws action_error where one listens and does not answer properly.
-std::optional<boost::json::object> ask_service(const std::string& state_dir, const boost::json::object& request);
+/// Asks a running service. Nothing where none listens; throws action_error where one listens and does not
+/// answer properly.
+std::optional<boost::json::object> ask_service(const std::string& state_dir,
+                                               const boost::json::object& request);
 
 }  // namespace dtbridge::app

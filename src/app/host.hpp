@@ -8,9 +8,9 @@ namespace dtbridge::app
 /// This host's name, for hostname = "bridge"; "localhost" where it cannot be told.
 std::string host_name();
 
-/// A command run as root goes on as the owner of the state folder, so that no file in it ever belongs to root and the
-/// network is not spoken to as root (product.md 7). Nothing happens for others, or where the folder is root's or absent.
-/// Throws action_error when it cannot be done.
+/// A command run as root goes on as the owner of the state folder, so that no file in it ever belongs to root
+/// and the network is not spoken to as root (product.md 7). Nothing happens for others, or where the folder
+/// is root's or absent. Throws action_error when it cannot be done.
 void become_owner(const std::string& state_dir);
 
 }  // namespace dtbridge::app

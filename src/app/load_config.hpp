@@ -8,7 +8,8 @@
 namespace dtbridge::app
 {
 
-/// Loads, prints every problem to standard error (warnings too unless quiet), throws action_error if there is an error.
+/// Loads, prints every problem to standard error (warnings too unless quiet), throws action_error if there is
+/// an error.
 config::configuration load_config(const std::string& file, bool quiet_warnings = false);
 
 /// The master or destination of that name; throws usage_error, naming those there are.

@@ -1,4 +1,5 @@
-/// The commands' entry: finds the command, runs it, turns what it throws into words and an exit status. Decides nothing.
+/// The commands' entry: finds the command, runs it, turns what it throws into words and an exit status.
+/// Decides nothing.
 
 #include <csignal>
 #include <exception>
@@ -15,9 +16,11 @@ using namespace dtbridge::app;
 
 void print_usage(std::ostream& out)
 {
-    out << "dtbridge forwards Darktrace model breaches to SIEM collectors.\n\nusage: dtbridge COMMAND [options]\n\n";
+    out << "dtbridge forwards Darktrace model breaches to SIEM collectors.\n\nusage: dtbridge COMMAND "
+           "[options]\n\n";
     for (const auto& c : commands())
-        out << "  " << c.name << std::string(c.name.size() < 13 ? 13 - c.name.size() : 1, ' ') << c.summary << '\n';
+        out << "  " << c.name << std::string(c.name.size() < 13 ? 13 - c.name.size() : 1, ' ') << c.summary
+            << '\n';
     out << "\n`dtbridge COMMAND --help` lists a command's options. All take --config.\n";
 }
 

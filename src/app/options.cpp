@@ -25,7 +25,10 @@ std::string parsed::get(std::string_view name, std::string_view fallback) const
     return std::string(fallback);
 }
 
-std::string parsed::config() const { return get("config", default_config); }
+std::string parsed::config() const
+{
+    return get("config", default_config);
+}
 
 namespace
 {
@@ -63,7 +66,9 @@ std::optional<parsed> parse(const arguments& args,
         else
             add(o.name.c_str(), po::value<std::string>()->value_name(o.value), o.description.c_str());
     }
-    add("config", po::value<std::string>()->value_name("F"), "configuration file (/etc/dtbridge/dtbridge.toml)");
+    add("config",
+        po::value<std::string>()->value_name("F"),
+        "configuration file (/etc/dtbridge/dtbridge.toml)");
     add("help", "prints this");
     po::options_description all;
     all.add(visible);
@@ -80,7 +85,8 @@ std::optional<parsed> parse(const arguments& args,
     }
     catch (const po::error& e)
     {
-        throw usage_error(std::string(e.what()) + "; `dtbridge " + std::string(command_name) + " --help` lists the options");
+        throw usage_error(std::string(e.what()) + "; `dtbridge " + std::string(command_name) +
+                          " --help` lists the options");
     }
     if (found.count("help") > 0)
     {
@@ -93,7 +99,8 @@ std::optional<parsed> parse(const arguments& args,
         if (name == "positional")
             answer.positional_ = value.as<std::vector<std::string>>();
         else
-            answer.values_.emplace_back(name, value.value().type() == typeid(std::string) ? value.as<std::string>() : "");
+            answer.values_.emplace_back(
+                name, value.value().type() == typeid(std::string) ? value.as<std::string>() : "");
     }
     for (const auto& o : known)
     {

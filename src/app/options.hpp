@@ -13,8 +13,8 @@ namespace dtbridge::app
 /// One option of a command, long form only.
 struct option
 {
-    std::string name;         ///< without dashes
-    std::string value;        ///< name of its value in the help; "" for a switch
+    std::string name;   ///< without dashes
+    std::string value;  ///< name of its value in the help; "" for a switch
     std::string description;
     bool required = false;
 };
@@ -31,13 +31,17 @@ public:
     std::string config() const;
 
 private:
-    friend std::optional<parsed> parse(const arguments&, std::string_view, const std::vector<option>&, std::size_t);
+    friend std::optional<parsed> parse(const arguments&,
+                                       std::string_view,
+                                       const std::vector<option>&,
+                                       std::size_t);
     std::vector<std::pair<std::string, std::string>> values_;
     std::vector<std::string> positional_;
 };
 
-/// Reads a command's arguments; --config and --help are understood by every command. Nothing after --help was printed.
-/// Throws usage_error for an unknown option, a missing value, a missing required option or too many file names.
+/// Reads a command's arguments; --config and --help are understood by every command. Nothing after --help was
+/// printed. Throws usage_error for an unknown option, a missing value, a missing required option or too many
+/// file names.
 std::optional<parsed> parse(const arguments& args,
                             std::string_view command_name,
                             const std::vector<option>& known,

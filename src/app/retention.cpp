@@ -22,7 +22,8 @@ void add_lost(retention_report& report, const std::vector<std::pair<std::string,
 {
     for (const auto& [destination, count] : lost)
     {
-        auto at = std::find_if(report.lost.begin(), report.lost.end(), [&](const auto& l) { return l.first == destination; });
+        auto at = std::find_if(
+            report.lost.begin(), report.lost.end(), [&](const auto& l) { return l.first == destination; });
         if (at == report.lost.end())
             report.lost.emplace_back(destination, count);
         else
@@ -90,7 +91,8 @@ awaitable<retention_report> keep_retention(std::vector<std::shared_ptr<archive>>
     retention_report report;
     const auto too_old = now - rules.archive.retention.count();
 
-    // By age. A destination with a hold is waited for that long beyond retention; the others until the archive is full.
+    // By age. A destination with a hold is waited for that long beyond retention; the others until the
+    // archive is full.
     std::vector<std::chrono::milliseconds> holds;
     for (const auto& d : rules.destinations)
     {

@@ -34,11 +34,11 @@ struct retention_report
     std::int64_t bytes = 0;                                  ///< of all archives afterwards
     std::int64_t free = 0;                                   ///< of the file system afterwards
     bool full = false;                                       ///< still over max_size or under min_free
-    std::vector<std::string> errors;                         ///< one sentence per archive that could not be pruned
+    std::vector<std::string> errors;  ///< one sentence per archive that could not be pruned
 };
 
-/// One pass: by age first, then, where there is too much or too little is left free, the oldest delivered breaches, then
-/// (when_full = "drop_oldest") those that a destination lacks, counted lost.
+/// One pass: by age first, then, where there is too much or too little is left free, the oldest delivered
+/// breaches, then (when_full = "drop_oldest") those that a destination lacks, counted lost.
 awaitable<retention_report> keep_retention(std::vector<std::shared_ptr<archive>> archives,
                                            retention_rules rules,
                                            std::int64_t now);

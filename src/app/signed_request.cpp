@@ -48,8 +48,9 @@ outcome<std::string> check_target(std::string_view text)
     for (const char c : text)
     {
         if (c <= ' ' || c > '~' || c == '#')
-            return fail(errc::malformed,
-                        "the target holds a blank, a '#' or a character outside ASCII; write it as %XX (%20, %23)");
+            return fail(
+                errc::malformed,
+                "the target holds a blank, a '#' or a character outside ASCII; write it as %XX (%20, %23)");
     }
     return std::string(text);
 }
@@ -67,21 +68,24 @@ std::string curl_line(const poll::master_options& m,
     else if (!m.tls.verify || !m.tls.fingerprint_sha256.empty())
         line += " -k";  // curl can pin keys only, not the certificate's hash that the configuration has
     if (m.proxy)
-        line += " -x " + quoted("http://" + (m.proxy->user.empty() ? "" : m.proxy->user + "@") + m.proxy->address.text());
+        line += " -x " + quoted("http://" + (m.proxy->user.empty() ? "" : m.proxy->user + "@") +
+                                m.proxy->address.text());
     line += " -H " + quoted("DTAPI-Token: " + std::string(m.public_token.reveal()));
     line += " -H " + quoted("DTAPI-Date: " + date);
     line += " -H " + quoted("DTAPI-Signature: " + signature);
     if (!body.empty())
     {
         const bool json = body.front() == '{' || body.front() == '[';
-        line += std::string(" -H ") +
-                quoted(json ? "Content-Type: application/json" : "Content-Type: application/x-www-form-urlencoded");
+        line += std::string(" -H ") + quoted(json ? "Content-Type: application/json"
+                                                  : "Content-Type: application/x-www-form-urlencoded");
         line += " --data-binary " + quoted(body);
     }
     return line + " " + quoted(m.url + std::string(target));
 }
 
-awaitable<outcome<master_answer>> signed_get(poll::master_options m, std::string target, std::int64_t master_ms)
+awaitable<outcome<master_answer>> signed_get(poll::master_options m,
+                                             std::string target,
+                                             std::int64_t master_ms)
 {
     auto wire = poll::make_exchange(m, "dtbridge/" DTBRIDGE_VERSION);
     if (!wire)

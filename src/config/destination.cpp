@@ -34,7 +34,7 @@ bool check_transport(section& s, protocol& out)
         bool text = e->value.type == node::kind::string;
         if (text && (name == "relp" || name == "relp+tls" || name == "kafka"))
         {
-            s.error("transport", "transport " + quoted(name) + " is not built yet; expected udp, tcp or tls");
+            s.error("transport", "transport " + in_quotes(name) + " is not built yet; expected udp, tcp or tls");
             right = false;
         }
         else
@@ -60,12 +60,12 @@ void add_address(section& s, std::string_view key, std::string_view text, unsign
     {
         s.problems().error(line,
                            s.name_of(key),
-                           "found " + quoted(text) + ": " + address.error().detail +
+                           "found " + in_quotes(text) + ": " + address.error().detail +
                                "; expected host, host:port or [v6]:port, such as \"siem.example:" + std::to_string(default_port) + '"');
         return;
     }
     if (port_known && std::find(out.addresses.begin(), out.addresses.end(), *address) != out.addresses.end())
-        s.problems().warning(line, s.name_of(key), quoted(text) + " is listed twice");
+        s.problems().warning(line, s.name_of(key), in_quotes(text) + " is listed twice");
     else
         out.addresses.push_back(*address);
 }
@@ -133,7 +133,7 @@ void check_pace(section& s, bool transport_known, deliver::destination_options& 
     if (right)
         out.pace_per_second = per_second;
     else
-        s.error("pace", "found " + quoted(value) + "; expected messages per second, from \"0.001/s\" to \"1000000/s\", such as \"200/s\", or \"\"");
+        s.error("pace", "found " + in_quotes(value) + "; expected messages per second, from \"0.001/s\" to \"1000000/s\", such as \"200/s\", or \"\"");
 }
 
 void check_spans(section& s, deliver::destination_options& out)
@@ -276,7 +276,7 @@ void check_together(section& s, context& c, const std::vector<master_place>& mas
         if (m.minimal_line && std::find(served.begin(), served.end(), m.name) != served.end())
             c.problems.error(*m.minimal_line,
                              "master.query.minimal",
-                             "true leaves out tags, which the rules of destination " + quoted(d.options.name) + " (" +
+                             "true leaves out tags, which the rules of destination " + in_quotes(d.options.name) + " (" +
                                  d.options.rules_file + ") decide by; expected false, or rules without tags");
 }
 

@@ -27,7 +27,7 @@ void check_constant(section& s, std::string_view key, std::string& out, std::siz
     if (value.empty() || value.size() > max || has_control(value) || !text::is_valid_utf8(value))
     {
         s.error(key,
-                "found " + quoted(value) + " (" + counted(value.size(), "byte") + "); expected 1 to " + std::to_string(max) +
+                "found " + in_quotes(value) + " (" + counted(value.size(), "byte") + "); expected 1 to " + std::to_string(max) +
                     " bytes of text without control characters");
         return;
     }
@@ -89,7 +89,7 @@ void check_json(section s, format::options& out)
     if (s.read("cookie", cookie))
     {
         if (!cookie.empty() && cookie != "@cee:")
-            s.error("cookie", "found " + quoted(cookie) + "; expected \"\" or \"@cee:\"");
+            s.error("cookie", "found " + in_quotes(cookie) + "; expected \"\" or \"@cee:\"");
         else
             out.cookie = cookie;
     }
@@ -124,13 +124,13 @@ void check_delimiter(section& s, format::options& out)
         return;
     if (value.size() != 1 || allowed.find(value[0]) == std::string_view::npos)
     {
-        s.error("delimiter", "found " + quoted(value) + "; expected one of ^ # ~ ; ! @ $ % & or \"\\t\" (TAB)");
+        s.error("delimiter", "found " + in_quotes(value) + "; expected one of ^ # ~ ; ! @ $ % & or \"\\t\" (TAB)");
         return;
     }
     if (tab_only && value[0] != '\t')
     {
         if (s.is_explicit("delimiter"))
-            s.error("delimiter", "found " + quoted(value) + ", but LEEF 1.0 always separates by TAB; expected it to be left out, or version = \"2.0\"");
+            s.error("delimiter", "found " + in_quotes(value) + ", but LEEF 1.0 always separates by TAB; expected it to be left out, or version = \"2.0\"");
         return;
     }
     out.leef_delimiter = value[0];
@@ -180,7 +180,7 @@ void check_header(section& s, format::options& out)
         if (right)
             out.app_name = app_name;
         else
-            s.error("app_name", "found " + quoted(app_name) + "; expected 1 to 48 printable ASCII characters without blanks (RFC 5424, 6.2.5)");
+            s.error("app_name", "found " + in_quotes(app_name) + "; expected 1 to 48 printable ASCII characters without blanks (RFC 5424, 6.2.5)");
     }
     s.read_choice("hostname", out.hostname_is_bridge, {{"master", false}, {"bridge", true}});
     std::string offset;
@@ -194,7 +194,7 @@ void check_header(section& s, format::options& out)
             minutes = -minutes;
         // The zones in use reach from -12:00 to +14:00.
         if (!shape || offset[4] > '5' || minutes < -720 || minutes > 840)
-            s.error("time_offset", "found " + quoted(offset) + "; expected hours and minutes from UTC, \"-12:00\" to \"+14:00\", such as \"+01:00\"");
+            s.error("time_offset", "found " + in_quotes(offset) + "; expected hours and minutes from UTC, \"-12:00\" to \"+14:00\", such as \"+01:00\"");
         else
         {
             out.time_offset_minutes = minutes;
@@ -232,7 +232,7 @@ void check_max_message(section& s, protocol kind, format::options& out)
         return;
     if (udp && size > largest_udp)
     {
-        s.error("max_message", "found " + quoted(e->value.text) + ", more than a UDP datagram can hold; expected at most \"65507B\"");
+        s.error("max_message", "found " + in_quotes(e->value.text) + ", more than a UDP datagram can hold; expected at most \"65507B\"");
         return;
     }
     if (udp && size > unfragmented_udp && s.is_explicit("max_message"))

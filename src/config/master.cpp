@@ -148,7 +148,7 @@ void check_proxy(section& s, const context& c, poll::master_options& out)
     auto address = net::parse_endpoint(rest, 0);
     if (!address || address->port == 0)
     {
-        std::string found = address ? "no port in " + quoted(rest) : "found " + quoted(rest) + ": " + address.error().detail;
+        std::string found = address ? "no port in " + in_quotes(rest) : "found " + in_quotes(rest) + ": " + address.error().detail;
         s.error("proxy", found + std::string(expected));
         return;
     }
@@ -245,20 +245,20 @@ std::optional<base_url> read_url(section& s, std::string_view key, bool path_all
     if (value.find('@') != std::string::npos)
         return bad("holds a user or password, which the appliance does not take");
     if (scheme == 0)
-        return bad("found " + quoted(value) + ", which is not an http or https address");
+        return bad("found " + in_quotes(value) + ", which is not an http or https address");
     if (!visible_ascii(value) || value.size() > 1024)
-        return bad("found " + quoted(value) + ", which has blanks or characters outside ASCII");
+        return bad("found " + in_quotes(value) + ", which has blanks or characters outside ASCII");
     if (value.find('?') != std::string::npos || value.find('#') != std::string::npos)
-        return bad("found " + quoted(value) + " with a query or fragment");
+        return bad("found " + in_quotes(value) + " with a query or fragment");
     while (value.size() > scheme && value.back() == '/')
         value.pop_back();
     std::string_view rest = std::string_view(value).substr(scheme);
     std::string_view authority = rest.substr(0, rest.find('/'));
     if (authority.size() != rest.size() && !path_allowed)
-        return bad("found " + quoted(value) + " with a path, which the bridge sets itself");
+        return bad("found " + in_quotes(value) + " with a path, which the bridge sets itself");
     auto address = net::parse_endpoint(authority, out.https ? 443 : 80);
     if (!address)
-        return bad("found " + quoted(value) + ": " + address.error().detail);
+        return bad("found " + in_quotes(value) + ": " + address.error().detail);
     out.address = *address;
     out.text = (out.https ? "https://" : "http://") + std::string(rest);
     return out;
@@ -273,9 +273,9 @@ bool name_register::check(section& s, std::string& name, std::string& formerly, 
     {
         auto before = std::find_if(names_.begin(), names_.end(), [&name](const used& u) { return u.text == name; });
         if (!is_name(name))
-            s.error("name", "found " + quoted(name) + "; expected a-z, 0-9 and -, 1 to 63 characters");
+            s.error("name", "found " + in_quotes(name) + "; expected a-z, 0-9 and -, 1 to 63 characters");
         else if (before != names_.end())
-            s.error("name", "found " + quoted(name) + ", which line " + std::to_string(before->line) + " has too; expected a name of its own");
+            s.error("name", "found " + in_quotes(name) + ", which line " + std::to_string(before->line) + " has too; expected a name of its own");
         else
         {
             names_.push_back({name, s.name_of("name"), s.line_of("name")});
@@ -288,10 +288,10 @@ bool name_register::check(section& s, std::string& name, std::string& formerly, 
     {
         auto before = std::find_if(formers_.begin(), formers_.end(), [&formerly](const used& u) { return u.text == formerly; });
         if (!is_name(formerly))
-            s.error("formerly", "found " + quoted(formerly) + "; expected the old name: a-z, 0-9 and -, 1 to 63 characters");
+            s.error("formerly", "found " + in_quotes(formerly) + "; expected the old name: a-z, 0-9 and -, 1 to 63 characters");
         else if (before != formers_.end())
             s.error("formerly",
-                    "found " + quoted(formerly) + ", which line " + std::to_string(before->line) + " takes over already; expected one heir only");
+                    "found " + in_quotes(formerly) + ", which line " + std::to_string(before->line) + " takes over already; expected one heir only");
         else
             formers_.push_back({formerly, s.name_of("formerly"), s.line_of("formerly")});
     }
@@ -305,7 +305,7 @@ void name_register::finish(report& r) const
             if (former.text == name.text)
                 r.error(former.line,
                         former.key,
-                        "found " + quoted(former.text) + ", which is in use at line " + std::to_string(name.line) +
+                        "found " + in_quotes(former.text) + ", which is in use at line " + std::to_string(name.line) +
                             "; expected an old name that nothing has now");
 }
 
@@ -327,7 +327,7 @@ std::vector<std::string> match_masters(section& s,
         if (!matched && !c.master_names_doubtful)
             s.problems().error(pattern.line,
                                s.name_of(key),
-                               "found " + quoted(pattern.text) + ", which matches no [[master]]; expected " +
+                               "found " + in_quotes(pattern.text) + ", which matches no [[master]]; expected " +
                                    (names.empty() ? std::string("the name of one, and there is none") : one_of(names)) +
                                    did_you_mean(pattern.text, names));
     }
@@ -352,7 +352,7 @@ void check_masters(section& root, context& c, std::vector<poll::master_options>&
         for (const poll::master_options& other : out)
             if (!master.url.empty() && other.url == master.url)
                 s.warning("url",
-                          "master " + quoted(other.name) + " has the same url: every breach would be archived and sent for both");
+                          "master " + in_quotes(other.name) + " has the same url: every breach would be archived and sent for both");
         places.push_back(std::move(place));
         out.push_back(std::move(master));
     }

@@ -81,7 +81,7 @@ node with_profile(section& destination, std::string& profile_name)
         auto names = profile_names();
         std::vector<std::string_view> views(names.begin(), names.end());
         destination.error("profile",
-                          "found " + quoted(profile_name) + "; expected \"\" or " + one_of(views) + did_you_mean(profile_name, views));
+                          "found " + in_quotes(profile_name) + "; expected \"\" or " + one_of(views) + did_you_mean(profile_name, views));
         return merged;
     }
     node profile = parse_toml(text).root;

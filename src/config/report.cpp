@@ -103,7 +103,7 @@ std::string did_you_mean(std::string_view written, const std::vector<std::string
     return word.empty() ? std::string() : "; did you mean \"" + word + "\"?";
 }
 
-std::string quoted(std::string_view s)
+std::string in_quotes(std::string_view s)
 {
     return '"' + text::printable(s, 120) + '"';
 }

@@ -38,7 +38,7 @@ std::string nearest(std::string_view written, const std::vector<std::string_view
 /// `; did you mean "x"?` or "".
 std::string did_you_mean(std::string_view written, const std::vector<std::string_view>& known);
 /// "text" in quotes on one printable line, cut to a readable length.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 /// a, b or c.
 std::string one_of(const std::vector<std::string_view>& words);
 /// "3 errors" from (3, "error").

@@ -28,7 +28,7 @@ std::string shown(const node& n)
     switch (n.type)
     {
         case node::kind::string:
-            return quoted(n.text);
+            return in_quotes(n.text);
         case node::kind::boolean:
         case node::kind::integer:
         case node::kind::floating:
@@ -207,7 +207,7 @@ std::optional<std::size_t> section::choice_index(std::string_view key, const std
         auto at = std::find(words.begin(), words.end(), e->value.text);
         if (at != words.end())
             return static_cast<std::size_t>(at - words.begin());
-        error(key, "found " + quoted(e->value.text) + "; expected " + one_of(words) + did_you_mean(e->value.text, words));
+        error(key, "found " + in_quotes(e->value.text) + "; expected " + one_of(words) + did_you_mean(e->value.text, words));
         return std::nullopt;
     }
     wrong(*e, one_of(words) + " in quotes");

@@ -22,14 +22,14 @@ void check_listen(section& s, const context& c, service_options& out)
         auto address = net::parse_endpoint(out.listen, 0);
         if (!address || address->port == 0)
             s.error("listen",
-                    "found " + quoted(out.listen) +
+                    "found " + in_quotes(out.listen) +
                         "; expected an address with a port, such as \"127.0.0.1:9480\" or \"[::1]:9480\", or \"\" to turn it off");
         else
         {
             loopback = is_loopback(address->host);
             if (!loopback)
                 s.error("listen",
-                        "found " + quoted(out.listen) + ", which other hosts reach: " + std::string(not_built_pull_api) +
+                        "found " + in_quotes(out.listen) + ", which other hosts reach: " + std::string(not_built_pull_api) +
                             ", nor are its TLS and tokens; expected a loopback address such as \"127.0.0.1:9480\", or \"\"");
         }
     }

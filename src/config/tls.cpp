@@ -23,7 +23,7 @@ void check_fingerprint(section& s, std::string& out)
     if (!hex || digits.size() != 64)
     {
         s.error("fingerprint_sha256",
-                "found " + quoted(value) + " (" + counted(digits.size(), "character") +
+                "found " + in_quotes(value) + " (" + counted(digits.size(), "character") +
                     " without colons); expected the SHA-256 of the certificate: 64 hex digits, with or without colons, as "
                     "'openssl x509 -noout -fingerprint -sha256' prints after the =");
         return;
@@ -43,7 +43,7 @@ void check_tls(section s, const context& c, tls_side side, net::tls_options& out
         });
         if (!plain || out.server_name.size() > 253)
             s.error("server_name",
-                    "found " + quoted(out.server_name) +
+                    "found " + in_quotes(out.server_name) +
                         "; expected the name in the certificate, such as \"siem.example\", without port or wildcard");
     }
     check_fingerprint(s, out.fingerprint_sha256);

@@ -44,7 +44,10 @@ std::string_view search(const json::value& v)
     return {};
 }
 
-std::string quoted(std::string_view s) { return "\"" + text::printable(s, 120) + "\""; }
+std::string quoted(std::string_view s)
+{
+    return "\"" + text::printable(s, 120) + "\"";
+}
 
 verdict make(answer_kind kind, reaction what, std::string words)
 {
@@ -58,10 +61,11 @@ verdict make(answer_kind kind, reaction what, std::string words)
 verdict api_error(std::string_view which, unsigned status)
 {
     if (which == signature_text)
-        return make(answer_kind::signature_error,
-                    reaction::retry_slowly,
-                    "the master refused the signature (API SIGNATURE ERROR): public_token or the private token in "
-                    "private_token_file is not the master's, or a proxy changes the query");
+        return make(
+            answer_kind::signature_error,
+            reaction::retry_slowly,
+            "the master refused the signature (API SIGNATURE ERROR): public_token or the private token in "
+            "private_token_file is not the master's, or a proxy changes the query");
     if (which == date_text)
         return make(answer_kind::date_error,
                     reaction::learn_date,
@@ -87,15 +91,17 @@ verdict redirected(const net::http_response& r, std::string_view body)
     while (path.size() > 1 && path.back() == '/')
         path.remove_suffix(1);
     if (path.ends_with("/login"))
-        return make(answer_kind::login_redirect,
-                    reaction::retry_slowly,
-                    "the master sends to its login page (" + std::to_string(r.status) + " to " + quoted(to) +
-                        "): it does not know /modelbreaches, or something on the way removes the DTAPI headers");
+        return make(
+            answer_kind::login_redirect,
+            reaction::retry_slowly,
+            "the master sends to its login page (" + std::to_string(r.status) + " to " + quoted(to) +
+                "): it does not know /modelbreaches, or something on the way removes the DTAPI headers");
     if (path.ends_with("/403"))
         return make(answer_kind::permission_redirect,
                     reaction::retry_slowly,
                     "the token lacks permission (" + std::to_string(r.status) + " to " + quoted(to) +
-                        "): /modelbreaches needs Unrestricted Devices and one of Visualizer, Platform Accounts Console, "
+                        "): /modelbreaches needs Unrestricted Devices and one of Visualizer, Platform "
+                        "Accounts Console, "
                         "View Models, Edit Models");
     return make(answer_kind::redirect,
                 reaction::retry_slowly,
@@ -109,11 +115,12 @@ verdict page(const net::http_response& r, std::string_view html)
     const std::string lower = text::lower(title);
     const std::string status = std::to_string(r.status);
     if (lower.find("log in") != std::string::npos || lower.find("login") != std::string::npos)
-        return make(answer_kind::login_page,
-                    reaction::retry_slowly,
-                    "the master answered with its login page (status " + status + ", title " + quoted(title) +
-                        ") where breaches were expected: the token may not use the API or lacks the permission for "
-                        "/modelbreaches");
+        return make(
+            answer_kind::login_page,
+            reaction::retry_slowly,
+            "the master answered with its login page (status " + status + ", title " + quoted(title) +
+                ") where breaches were expected: the token may not use the API or lacks the permission for "
+                "/modelbreaches");
     return make(answer_kind::web_page,
                 reaction::retry,
                 "a web page came (status " + status + (title.empty() ? "" : ", title " + quoted(title)) +
@@ -122,7 +129,8 @@ verdict page(const net::http_response& r, std::string_view html)
 
 bool is_page(const net::http_response& r, const body_facts& b)
 {
-    return b.shape == body_shape::html || (b.shape == body_shape::other && r.content_type.starts_with("text/html"));
+    return b.shape == body_shape::html ||
+           (b.shape == body_shape::other && r.content_type.starts_with("text/html"));
 }
 
 verdict judge_success(const net::http_response& r, const body_facts& b)
@@ -143,7 +151,8 @@ verdict judge_success(const net::http_response& r, const body_facts& b)
         case body_shape::object_broken:
             return make(answer_kind::malformed,
                         reaction::retry,
-                        "the answer is not well-formed JSON between its breaches or after them: those that can be read "
+                        "the answer is not well-formed JSON between its breaches or after them: those that "
+                        "can be read "
                         "are kept, the window is asked for again");
         case body_shape::object:
             if (b.is_breach)
@@ -155,7 +164,8 @@ verdict judge_success(const net::http_response& r, const body_facts& b)
             return make(answer_kind::empty_body,
                         reaction::retry,
                         "the answer has no body (status " + std::to_string(r.status) +
-                            "), which does not mean that there are no breaches: is the master starting or overloaded?");
+                            "), which does not mean that there are no breaches: is the master starting or "
+                            "overloaded?");
         case body_shape::html:
         case body_shape::other:
             break;
@@ -173,7 +183,8 @@ verdict judge_status(const net::http_response& r, const body_facts& b, std::int6
         return redirected(r, b.text);
     verdict v;
     if (r.status == 429)
-        v = make(answer_kind::rate_limited, reaction::retry, "the master asks for fewer requests (status 429)");
+        v = make(
+            answer_kind::rate_limited, reaction::retry, "the master asks for fewer requests (status 429)");
     else if (r.status >= 500)
         v = make(answer_kind::server_error,
                  r.status == 504 ? reaction::halve : reaction::retry,
@@ -217,34 +228,62 @@ std::string_view name_of(answer_kind k)
 {
     switch (k)
     {
-        case answer_kind::ok: return "ok";
-        case answer_kind::cut: return "cut";
-        case answer_kind::malformed: return "malformed";
-        case answer_kind::signature_error: return "signature_error";
-        case answer_kind::date_error: return "date_error";
-        case answer_kind::login_redirect: return "login_redirect";
-        case answer_kind::permission_redirect: return "permission_redirect";
-        case answer_kind::redirect: return "redirect";
-        case answer_kind::login_page: return "login_page";
-        case answer_kind::web_page: return "web_page";
-        case answer_kind::unauthorized: return "unauthorized";
-        case answer_kind::forbidden: return "forbidden";
-        case answer_kind::not_found: return "not_found";
-        case answer_kind::refused: return "refused";
-        case answer_kind::input_error: return "input_error";
-        case answer_kind::empty_body: return "empty_body";
-        case answer_kind::not_a_list: return "not_a_list";
-        case answer_kind::rate_limited: return "rate_limited";
-        case answer_kind::server_error: return "server_error";
-        case answer_kind::unexpected_status: return "unexpected_status";
-        case answer_kind::timed_out: return "timed_out";
-        case answer_kind::too_large: return "too_large";
-        case answer_kind::unresolved: return "unresolved";
-        case answer_kind::tls_refused: return "tls_refused";
-        case answer_kind::proxy_refused: return "proxy_refused";
-        case answer_kind::not_http: return "not_http";
-        case answer_kind::unreachable: return "unreachable";
-        case answer_kind::archive_failed: return "archive_failed";
+        case answer_kind::ok:
+            return "ok";
+        case answer_kind::cut:
+            return "cut";
+        case answer_kind::malformed:
+            return "malformed";
+        case answer_kind::signature_error:
+            return "signature_error";
+        case answer_kind::date_error:
+            return "date_error";
+        case answer_kind::login_redirect:
+            return "login_redirect";
+        case answer_kind::permission_redirect:
+            return "permission_redirect";
+        case answer_kind::redirect:
+            return "redirect";
+        case answer_kind::login_page:
+            return "login_page";
+        case answer_kind::web_page:
+            return "web_page";
+        case answer_kind::unauthorized:
+            return "unauthorized";
+        case answer_kind::forbidden:
+            return "forbidden";
+        case answer_kind::not_found:
+            return "not_found";
+        case answer_kind::refused:
+            return "refused";
+        case answer_kind::input_error:
+            return "input_error";
+        case answer_kind::empty_body:
+            return "empty_body";
+        case answer_kind::not_a_list:
+            return "not_a_list";
+        case answer_kind::rate_limited:
+            return "rate_limited";
+        case answer_kind::server_error:
+            return "server_error";
+        case answer_kind::unexpected_status:
+            return "unexpected_status";
+        case answer_kind::timed_out:
+            return "timed_out";
+        case answer_kind::too_large:
+            return "too_large";
+        case answer_kind::unresolved:
+            return "unresolved";
+        case answer_kind::tls_refused:
+            return "tls_refused";
+        case answer_kind::proxy_refused:
+            return "proxy_refused";
+        case answer_kind::not_http:
+            return "not_http";
+        case answer_kind::unreachable:
+            return "unreachable";
+        case answer_kind::archive_failed:
+            return "archive_failed";
     }
     return "unknown";
 }
@@ -291,7 +330,8 @@ std::string html_title(std::string_view html)
 verdict judge(const net::http_response& r, const body_facts& body, std::int64_t own_now)
 {
     const bool success = r.status >= 200 && r.status <= 203;
-    // Values are compared, never one key: the API's key is not published (darktrace.md 2.6). A breach may hold any text.
+    // Values are compared, never one key: the API's key is not published (darktrace.md 2.6). A breach may
+    // hold any text.
     if (!body.api_error.empty())
         return api_error(body.api_error, r.status);
     if (!body.is_breach && (!success || body.shape == body_shape::object || body.shape == body_shape::other))
@@ -308,8 +348,9 @@ verdict judge(const failure& f, const body_facts& body)
     const std::string kept = some_came ? "; the complete breaches before it are kept" : "";
     if (f.code == errc::over_limit)
         return make(answer_kind::too_large, reaction::halve, "the answer is too large: " + f.detail + kept);
-    if (f.code == errc::timed_out || f.code == asio::error::timed_out)
-        return make(answer_kind::timed_out, reaction::halve, "no complete answer in time: " + f.detail + kept);
+    if (f.code == errc::timed_out || f.code == boost::asio::error::timed_out)
+        return make(
+            answer_kind::timed_out, reaction::halve, "no complete answer in time: " + f.detail + kept);
     if (f.code == errc::resolve_failed)
         return make(answer_kind::unresolved, reaction::retry, f.detail);
     if (f.code == errc::tls_refused)
@@ -330,8 +371,9 @@ verdict judge_archive(const failure& f)
                     reaction::retry,
                     "the archive has no room: " + f.detail +
                         "; polling goes on from the same position when there is space again");
-    return make(
-        answer_kind::archive_failed, reaction::retry, "the archive does not take what was polled: " + f.detail);
+    return make(answer_kind::archive_failed,
+                reaction::retry,
+                "the archive does not take what was polled: " + f.detail);
 }
 
 }  // namespace dtbridge::poll

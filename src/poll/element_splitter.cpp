@@ -13,7 +13,10 @@ namespace dtbridge::poll
 namespace
 {
 
-constexpr bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+constexpr bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
 
 constexpr std::size_t block = 64;
 
@@ -75,7 +78,8 @@ std::uint64_t prefix_xor(std::uint64_t m)
     return m;
 }
 
-/// Bytes that a backslash before them makes ordinary. carry: in and out, whether the first byte of the next block is one.
+/// Bytes that a backslash before them makes ordinary. carry: in and out, whether the first byte of the next
+/// block is one.
 std::uint64_t escaped_bytes(std::uint64_t backslashes, bool& carry)
 {
     std::uint64_t escaped = carry ? 1 : 0;
@@ -140,7 +144,8 @@ bool element_splitter::scan_container()
         }
         const bool was_in_string = in_string_;
         masks m = find(p);
-        // Outside a string a backslash is an error of that element alone; it escapes nothing that matters here.
+        // Outside a string a backslash is an error of that element alone; it escapes nothing that matters
+        // here.
         bool carry = escaped_;
         if (m.backslashes != 0 || carry)
             m.quotes &= ~escaped_bytes(m.backslashes, carry);
@@ -179,7 +184,8 @@ bool element_splitter::scan_container()
             }
         }
         in_string_ = (inside >> (n - 1) & 1) != 0;
-        // Padding blanks follow a last backslash at once, so the carry has to be looked up where the piece ends.
+        // Padding blanks follow a last backslash at once, so the carry has to be looked up where the piece
+        // ends.
         if (n < block)
         {
             bool last = escaped_;
@@ -385,6 +391,9 @@ body_shape element_splitter::shape() const
     return broken_ ? body_shape::array_broken : body_shape::array;
 }
 
-void element_splitter::reset() { *this = element_splitter(limits_); }
+void element_splitter::reset()
+{
+    *this = element_splitter(limits_);
+}
 
 }  // namespace dtbridge::poll

@@ -18,8 +18,7 @@ class http_exchange : public exchange
 public:
     http_exchange(net::connect_options peer, std::string host, std::string user_agent)
         : client_(std::move(peer), std::move(host), std::move(user_agent))
-    {
-    }
+    {}
     awaitable<outcome<net::http_response>> get(net::http_request request,
                                                net::body_sink& sink,
                                                net::http_limits bounds,

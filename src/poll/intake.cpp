@@ -13,8 +13,7 @@ intake::intake(archive& store,
                const std::function<void(std::int64_t)>& on_news,
                std::function<std::int64_t()> steady)
     : store_(store), order_(std::move(what)), on_news_(on_news), steady_(std::move(steady))
-{
-}
+{}
 
 intake::~intake() = default;
 
@@ -127,7 +126,8 @@ void intake::look(const breach& b)
 {
     if (!b.creation_time)
         tally_.lacks_creation = true;
-    // A breach whose time lies inside the window and whose creation does not was not found by its creation (contract 3).
+    // A breach whose time lies inside the window and whose creation does not was not found by its creation
+    // (contract 3).
     if (order_.asked && b.creation_time && b.time && order_.asked->holds(*b.time) &&
         !order_.asked->holds(*b.creation_time))
     {
@@ -174,9 +174,10 @@ void intake::drop_unused_bytes()
     block_.bytes = std::move(kept);
 }
 
-/// Commits the block. What is already archived is left out first, so that an answer without news opens nothing; not so
-/// where the block before was all new, for there the archive's own look is enough.
-awaitable<outcome<bool>> intake::flush(std::optional<poll_position> position, std::optional<window_counts> counts)
+/// Commits the block. What is already archived is left out first, so that an answer without news opens
+/// nothing; not so where the block before was all new, for there the archive's own look is enough.
+awaitable<outcome<bool>> intake::flush(std::optional<poll_position> position,
+                                       std::optional<window_counts> counts)
 {
     const bool last = position.has_value() || counts.has_value();
     std::int64_t late_here = 0;
@@ -254,7 +255,9 @@ awaitable<outcome<bool>> intake::flush(std::optional<poll_position> position, st
     co_return true;
 }
 
-awaitable<outcome<bool>> intake::finish(std::optional<poll_position> position, std::optional<window> asked, bool sweep)
+awaitable<outcome<bool>> intake::finish(std::optional<poll_position> position,
+                                        std::optional<window> asked,
+                                        bool sweep)
 {
     std::optional<window_counts> counts;
     if (asked)

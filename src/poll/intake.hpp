@@ -19,14 +19,14 @@
 namespace dtbridge::poll
 {
 
-/// Takes one answer into the archive while it streams in: complete elements in blocks of 256 KiB, without the position;
-/// the last block is kept back for the end of the answer, which may bring the position with it.
+/// Takes one answer into the archive while it streams in: complete elements in blocks of 256 KiB, without the
+/// position; the last block is kept back for the end of the answer, which may bring the position with it.
 class intake : public net::body_sink
 {
 public:
     struct order
     {
-        std::int64_t late_from = 0;     ///< new breaches created in [late_from, late_before) count as late
+        std::int64_t late_from = 0;  ///< new breaches created in [late_from, late_before) count as late
         std::int64_t late_before = 0;
         std::optional<window> created;  ///< takes only these
         std::optional<window> asked;    ///< by creation: looks whether the master heeded it
@@ -47,7 +47,7 @@ public:
         std::vector<breach_key> late_keys;  ///< of the first 100
         bool ignored_creation = false;      ///< the answer is by activity although creation was asked for
         bool has_pbscore = false;
-        bool lacks_creation = false;        ///< an element had no creationTime
+        bool lacks_creation = false;  ///< an element had no creationTime
     };
     static constexpr std::size_t block_bytes = 256u << 10;
 
@@ -61,9 +61,11 @@ public:
     void head(const net::http_response& r) override;
     awaitable<outcome<bool>> body(std::string_view piece) override;
 
-    /// Commits what is left. With a position it goes into the same transaction where there is something new; answers
-    /// whether it was saved.
-    awaitable<outcome<bool>> finish(std::optional<poll_position> position, std::optional<window> asked, bool sweep);
+    /// Commits what is left. With a position it goes into the same transaction where there is something new;
+    /// answers whether it was saved.
+    awaitable<outcome<bool>> finish(std::optional<poll_position> position,
+                                    std::optional<window> asked,
+                                    bool sweep);
 
     /// For another attempt. What was committed stays counted.
     void reset();
@@ -87,7 +89,8 @@ private:
     void look(const breach& b);
     void drop_unused_bytes();
     awaitable<outcome<bool>> put_aside(bad b);
-    awaitable<outcome<bool>> flush(std::optional<poll_position> position, std::optional<window_counts> counts);
+    awaitable<outcome<bool>> flush(std::optional<poll_position> position,
+                                   std::optional<window_counts> counts);
     bool is_late(const breach_key& k) const;
     void note_late(const breach_key& k);
     outcome<bool> archive_error(const failure& f);

@@ -37,8 +37,8 @@ std::int64_t master_clock::now(instant own) const
 {
     if (!known_)
         return own.wall;
-    // A Date is cut to whole seconds. With the earliest time that it may mean, a breach of the present second would
-    // wait for the next poll.
+    // A Date is cut to whole seconds. With the earliest time that it may mean, a breach of the present second
+    // would wait for the next poll.
     return date_ + 999 + (own.steady - steady_);
 }
 

@@ -21,8 +21,8 @@ namespace
 {
 
 constexpr std::uint64_t max_answer = 64u << 20;
-/// The shortest window is taken whatever its size, within the timeout: nothing shorter could be asked for, and what
-/// streams in is committed as it comes.
+/// The shortest window is taken whatever its size, within the timeout: nothing shorter could be asked for,
+/// and what streams in is committed as it comes.
 constexpr std::uint64_t max_shortest_answer = std::uint64_t{4} << 30;
 /// A sweep that would fetch more than this in full asks for minimal=true.
 constexpr double full_sweep_bytes = 4.0 * 1024 * 1024;
@@ -31,7 +31,8 @@ constexpr std::size_t fetched_singly = 32;
 constexpr std::size_t states_kept = 50'000;
 constexpr std::size_t pbids_named = 20;
 constexpr unsigned backfill_attempts = 5;
-/// After so many bad answers in a row that a shorter window may cure, it is shortened though none was too large.
+/// After so many bad answers in a row that a shorter window may cure, it is shortened though none was too
+/// large.
 constexpr unsigned patience = 3;
 
 struct key_hash
@@ -55,9 +56,8 @@ std::string named_pbids(const std::vector<breach_key>& keys, std::int64_t total)
 
 bool has_parameter(const master_options& o, std::string_view name, std::string_view value)
 {
-    return std::any_of(o.query.begin(), o.query.end(), [&](const auto& p) {
-        return p.first == name && p.second == value;
-    });
+    return std::any_of(
+        o.query.begin(), o.query.end(), [&](const auto& p) { return p.first == name && p.second == value; });
 }
 
 /// Whether the Date of such an answer is the master's and not that of something on the way.
@@ -85,11 +85,16 @@ std::string_view name_of(poll_state s)
 {
     switch (s)
     {
-        case poll_state::starting: return "starting";
-        case poll_state::catching_up: return "catching_up";
-        case poll_state::polling: return "polling";
-        case poll_state::failing: return "failing";
-        case poll_state::archive_full: return "archive_full";
+        case poll_state::starting:
+            return "starting";
+        case poll_state::catching_up:
+            return "catching_up";
+        case poll_state::polling:
+            return "polling";
+        case poll_state::failing:
+            return "failing";
+        case poll_state::archive_full:
+            return "archive_full";
     }
     return "unknown";
 }
@@ -136,7 +141,7 @@ struct poller::impl
     bool ever_saved = false;
     bool by_activity = false;
     std::int64_t horizon = std::numeric_limits<std::int64_t>::min();  // polling never asked for what is older
-    std::int64_t trusted_at = 0;  // steady; when the master's Date last was as expected
+    std::int64_t trusted_at = 0;                       // steady; when the master's Date last was as expected
     std::int64_t next_poll = 0, sweep_not_before = 0;  // steady
     unsigned bad_in_a_row = 0;
     bool last_was_good = false, sweep_turn = false, minimal_is_useless = false;
@@ -263,8 +268,9 @@ awaitable<verdict> poller::impl::ask(exchange& wire, std::string target, intake&
         {
             v.what = reaction::retry_slowly;
             if (has_date && skew)
-                v.words += "; its clock is " + std::to_string(*skew) +
-                           " s ahead of this host's and was used, so date_format may not be what it understands";
+                v.words +=
+                    "; its clock is " + std::to_string(*skew) +
+                    " s ahead of this host's and was used, so date_format may not be what it understands";
             else
                 v.words += "; it does not say its own time, so this host's clock must be right";
             co_return v;
@@ -297,17 +303,19 @@ void poller::impl::take_counts(const intake::tally& t)
                      "elements that are no breaches were set aside in set-aside.ndjson",
                      {{"count", std::to_string(t.set_aside)}});
     if (t.reused_pbids > 0)
-        log::warning("poll",
-                     options.name,
-                     "the master uses ids again that were archived with another creation time: was it restored or "
-                     "replaced? They are taken as new breaches",
-                     {{"count", std::to_string(t.reused_pbids)}});
+        log::warning(
+            "poll",
+            options.name,
+            "the master uses ids again that were archived with another creation time: was it restored or "
+            "replaced? They are taken as new breaches",
+            {{"count", std::to_string(t.reused_pbids)}});
     if (t.has_pbscore && !status.sees_pbscore)
     {
         status.sees_pbscore = true;
         log::warning("poll",
                      options.name,
-                     "answers hold pbscore, so score is the device's and not the breach's: does something on the way add "
+                     "answers hold pbscore, so score is the device's and not the breach's: does something on "
+                     "the way add "
                      "group=device to the query?");
     }
 }
@@ -318,10 +326,11 @@ void poller::impl::turn_to_activity(const intake::tally& t)
         return;
     by_activity = true;
     status.by_activity = true;
-    log::warning("poll",
-                 options.name,
-                 "the master ignores creationtime=true: polling by activity from now on; breaches created long after "
-                 "their activity are found by the sweeps");
+    log::warning(
+        "poll",
+        options.name,
+        "the master ignores creationtime=true: polling by activity from now on; breaches created long after "
+        "their activity are found by the sweeps");
 }
 
 awaitable<void> poller::impl::load()
@@ -379,7 +388,8 @@ awaitable<void> poller::impl::poll_step()
     intake in(*parts.store, o, parts.on_news, steady_clock());
     status.last_poll = own.wall;
     std::string target = breaches_target(options, w, polled_by());
-    verdict v = co_await ask(*parts.wire, std::move(target), in, bounds(w));
+    const net::http_limits limits = bounds(w);
+    verdict v = co_await ask(*parts.wire, std::move(target), in, limits);
     const std::int64_t elapsed = now().steady - own.steady;
     if (v.what == reaction::take)
     {
@@ -401,7 +411,8 @@ awaitable<void> poller::impl::poll_step()
     if (v.what == reaction::take && plan.caught_up())
     {
         const double spread = 0.9 + 0.2 * parts.time->jitter();
-        next_poll = own.steady + static_cast<std::int64_t>(static_cast<double>(options.interval.count()) * spread);
+        next_poll =
+            own.steady + static_cast<std::int64_t>(static_cast<double>(options.interval.count()) * spread);
     }
 }
 
@@ -409,8 +420,8 @@ awaitable<void> poller::impl::poll_step()
 awaitable<verdict> poller::impl::keep(intake& in, window w, window asked, instant own)
 {
     turn_to_activity(in.counts());
-    // Where the question was asked by our own clock and that was ahead of the master's, its answer reaches no further
-    // than the master's time.
+    // Where the question was asked by our own clock and that was ahead of the master's, its answer reaches no
+    // further than the master's time.
     const std::int64_t known_to = std::max(w.start, clock.now(own));
     poll_position p;
     p.position = std::min(plan.position_after(w), known_to);
@@ -571,7 +582,8 @@ awaitable<verdict> poller::impl::sweep_full(window w)
     o.late_before = position.value_or(0) - poll_plan::short_reach;
     intake in(*parts.store, o, parts.on_news, steady_clock());
     std::string target = breaches_target(options, w, filter::activity);
-    verdict v = co_await ask(*parts.wire, std::move(target), in, bounds(w));
+    const net::http_limits limits = bounds(w);
+    verdict v = co_await ask(*parts.wire, std::move(target), in, limits);
     if (v.kind != answer_kind::archive_failed)
     {
         const outcome<bool> kept = co_await in.finish(std::nullopt, std::nullopt, true);
@@ -599,7 +611,8 @@ awaitable<verdict> poller::impl::sweep_minimal(window w, bool& redo)
     o.survey = true;
     intake in(*parts.store, o, parts.on_news, steady_clock());
     std::string target = breaches_target(options, w, filter::activity, true);
-    verdict v = co_await ask(*parts.wire, std::move(target), in, bounds(w));
+    const net::http_limits limits = bounds(w);
+    verdict v = co_await ask(*parts.wire, std::move(target), in, limits);
     status.outcomes[static_cast<std::size_t>(v.kind)] += 1;
     if (v.what != reaction::take)
         co_return v;
@@ -608,7 +621,8 @@ awaitable<verdict> poller::impl::sweep_minimal(window w, bool& redo)
         // Without creationTime a breach cannot be recognised (the 6.1 guide's minimal example has none).
         minimal_is_useless = true;
         redo = true;
-        log::info("poll", options.name, "minimal answers of this master lack creationTime: sweeps ask in full");
+        log::info(
+            "poll", options.name, "minimal answers of this master lack creationTime: sweeps ask in full");
         co_return v;
     }
     std::vector<breach_key> keys;
@@ -673,7 +687,8 @@ awaitable<verdict> poller::impl::note_states(const intake& in, bool survey)
 {
     for (const auto& s : in.all())
     {
-        // Whether a minimal answer leaves acknowledged out or the breach is not acknowledged cannot be told apart.
+        // Whether a minimal answer leaves acknowledged out or the breach is not acknowledged cannot be told
+        // apart.
         if (survey && !s.knows_acknowledged)
             continue;
         const std::int64_t packed = (s.comment_count & 0xFFFFFFFF) * 2 + (s.acknowledged ? 1 : 0);
@@ -714,15 +729,17 @@ awaitable<verdict> poller::impl::finish_sweep()
     if (sweep->full_ms > 0)
         full_rate = sweep->full_bytes / sweep->full_ms;
     if (sweep->late > 0)
-        log::warning("poll",
-                     options.name,
-                     "a sweep found breaches that polling had not seen; they are archived now",
-                     {{"count", std::to_string(sweep->late)}, {"pbids", named_pbids(sweep->late_keys, sweep->late)}});
+        log::warning(
+            "poll",
+            options.name,
+            "a sweep found breaches that polling had not seen; they are archived now",
+            {{"count", std::to_string(sweep->late)}, {"pbids", named_pbids(sweep->late_keys, sweep->late)}});
     if (!sweep->vanished.empty())
-        log::warning("poll",
-                     options.name,
-                     "breaches that a window shows cannot be had by their pbid",
-                     {{"pbids", named_pbids(sweep->vanished, static_cast<std::int64_t>(sweep->vanished.size()))}});
+        log::warning(
+            "poll",
+            options.name,
+            "breaches that a window shows cannot be had by their pbid",
+            {{"pbids", named_pbids(sweep->vanished, static_cast<std::int64_t>(sweep->vanished.size()))}});
     log::debug("poll",
                options.name,
                "sweep done",
@@ -800,7 +817,8 @@ awaitable<outcome<backfill_report>> poller::impl::backfill(std::shared_ptr<excha
         intake in(*parts.store, o, parts.on_news, steady_clock());
         const std::int64_t before = now().steady;
         std::string target = breaches_target(options, w, polled_by());
-        verdict v = co_await ask(*wire, std::move(target), in, bounds(w));
+        const net::http_limits limits = bounds(w);
+        verdict v = co_await ask(*wire, std::move(target), in, limits);
         if (v.kind != answer_kind::archive_failed)
         {
             const outcome<bool> kept = co_await in.finish(std::nullopt, std::nullopt, false);
@@ -834,12 +852,14 @@ awaitable<outcome<backfill_report>> poller::impl::backfill(std::shared_ptr<excha
 
 poller::poller(poller_parts parts, master_status carried)
     : impl_(std::make_unique<impl>(std::move(parts), std::move(carried)))
-{
-}
+{}
 
 poller::~poller() = default;
 
-awaitable<void> poller::run() { return impl_->run(); }
+awaitable<void> poller::run()
+{
+    return impl_->run();
+}
 
 awaitable<outcome<backfill_report>> poller::backfill(std::shared_ptr<exchange> wire,
                                                      std::int64_t from,
@@ -850,8 +870,14 @@ awaitable<outcome<backfill_report>> poller::backfill(std::shared_ptr<exchange> w
     return impl_->backfill(std::move(wire), from, to, archive_only, std::move(progress));
 }
 
-const master_status& poller::status() const { return impl_->status; }
+const master_status& poller::status() const
+{
+    return impl_->status;
+}
 
-const master_clock& poller::clock() const { return impl_->clock; }
+const master_clock& poller::clock() const
+{
+    return impl_->clock;
+}
 
 }  // namespace dtbridge::poll

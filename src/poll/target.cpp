@@ -20,8 +20,8 @@ void append_encoded(std::string& out, std::string_view text)
     static constexpr char digits[] = "0123456789ABCDEF";
     for (const char c : text)
     {
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                           c == '.' || c == '_' || c == '~' || c == ':' || c == '*' || c == ',';
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                           c == '-' || c == '.' || c == '_' || c == '~' || c == ':' || c == '*' || c == ',';
         if (plain)
         {
             out += c;
@@ -43,8 +43,12 @@ std::string print(const char* format, Args... args)
     return std::string(buffer.data(), static_cast<std::size_t>(n));
 }
 
-/// "2024-01-01T12:00:00": the guide's examples use 'T', and with it nothing needs encoding (darktrace.md 2.1).
-std::string text_time(std::int64_t ms) { return format_date(date_format::iso, ms); }
+/// "2024-01-01T12:00:00": the guide's examples use 'T', and with it nothing needs encoding
+/// (darktrace.md 2.1).
+std::string text_time(std::int64_t ms)
+{
+    return format_date(date_format::iso, ms);
+}
 
 void set(parameters& query, std::string_view key, std::string value)
 {
@@ -56,7 +60,8 @@ void set(parameters& query, std::string_view key, std::string value)
 
 std::string make_target(std::string_view path, parameters query)
 {
-    std::stable_sort(query.begin(), query.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::stable_sort(
+        query.begin(), query.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     std::string out(path);
     char before = '?';
     for (const auto& [key, value] : query)
@@ -171,8 +176,9 @@ std::string sign(const secret& private_token,
                   mac.size(),
                   &size) == nullptr)
     {
-        throw std::runtime_error("OpenSSL cannot compute HMAC-SHA1, which signs requests to a master: does a policy of "
-                                 "this host forbid it?");
+        throw std::runtime_error(
+            "OpenSSL cannot compute HMAC-SHA1, which signs requests to a master: does a policy of "
+            "this host forbid it?");
     }
     return text::hex(std::string_view(reinterpret_cast<const char*>(mac.data()), size));
 }

@@ -45,19 +45,23 @@ window poll_plan::next(std::optional<std::int64_t> position, std::int64_t end, s
     return {cursor_, std::min(end, cursor_ + slices.get())};
 }
 
-std::int64_t poll_plan::position_after(window w) const { return std::max(base_, w.end); }
+std::int64_t poll_plan::position_after(window w) const
+{
+    return std::max(base_, w.end);
+}
 
 void poll_plan::done(window w)
 {
-    // Both bounds are inclusive: the next slice asks for this last millisecond again, which costs nothing and saves
-    // knowing how exact the master's bounds are.
+    // Both bounds are inclusive: the next slice asks for this last millisecond again, which costs nothing and
+    // saves knowing how exact the master's bounds are.
     base_ = position_after(w);
     cursor_ = w.end;
     if (w.end >= end_)
         running_ = false;
 }
 
-sweep_schedule::sweep_schedule(std::int64_t interval, std::int64_t steady, double jitter) : interval_(interval)
+sweep_schedule::sweep_schedule(std::int64_t interval, std::int64_t steady, double jitter)
+    : interval_(interval)
 {
     next_deep_ = steady + static_cast<std::int64_t>(static_cast<double>(interval) * jitter);
     next_plain_ = next_deep_ + interval;

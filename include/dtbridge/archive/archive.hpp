@@ -1,20 +1,24 @@
 #pragma once
 
 /// Every breach of one master, exact bytes, once per (pbid, created), in one SQLite file, with the poll
-/// position and every destination's cursor beside it (product.md 4). The only queue of the bridge. All SQLite
-/// work happens on a worker; the methods are coroutines that resume on the caller's executor. Tested in
+/// position and every destination's cursor beside it (contract 4). The only queue of the bridge. All SQLite
+/// work happens on a worker; the methods are coroutines that resume on the caller's executor, and what memory
+/// can answer never leaves it. Polling, decisions and when to prune are left to others. Tested in
 /// tests/unit/archive with a real SQLite.
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
-
-#include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/awaitable.hpp>
 
 #include <dtbridge/core/breach.hpp>
 #include <dtbridge/core/failure.hpp>
@@ -42,23 +46,33 @@ struct poll_position
     bool by_activity = false;   ///< window = "auto" has turned to activity
 };
 
-/// Counts of one asked-for window (product.md 3, "Per window").
+/// Counts of one asked-for window (contract 3, "Per window").
 struct window_counts
 {
     std::int64_t start = 0, end = 0;  ///< ms
     bool sweep = false;
-    std::int64_t shown = 0, archived = 0, late = 0;
+    std::int64_t shown = 0;
+    std::int64_t archived = 0;  ///< by the answer's earlier blocks; the archive adds what this block brought
+    std::int64_t late = 0;
 };
 
+/// One element may be this long (contract 3, "Bounds").
+inline constexpr std::size_t max_element_bytes = 4u << 20;
+
+/// Breaches to add. Moving keeps the elements' views right (a short string moves its bytes along); copying
+/// would not, so there is none. Any number of elements; about 256 KiB at a time is what add() does best.
 struct archive_block
 {
+    archive_block() = default;
+    archive_block(archive_block&& other) noexcept;
+    archive_block& operator=(archive_block&& other) noexcept;
+
     std::string bytes;  ///< owner of the bodies
     std::vector<archive_element> elements;
     std::optional<poll_position>
         position;  ///< set on the last block of an answer: committed in the same transaction
-    std::optional<window_counts>
-        window;                 ///< recorded in the same transaction; archived is filled in by the archive
-    bool archive_only = false;  ///< back-fill by command: archived behind every cursor, not delivered
+    std::optional<window_counts> window;  ///< recorded in the same transaction
+    bool archive_only = false;            ///< back-fill by command: archived, and passed over by read()
 };
 
 struct added
@@ -88,6 +102,8 @@ struct archive_cursor
 {
     std::string destination;
     std::int64_t seq = 0;  ///< everything up to here was decided and, where forwarded, confirmed
+    std::int64_t lost =
+        0;  ///< breaches that retention dropped before the cursor had passed them, since it exists
 };
 
 /// One confirmed batch: from then on the cursor stands at last_seq.
@@ -98,19 +114,49 @@ struct confirmed_batch
     std::string policy_hash, fields_hash;  ///< of archive::remember
 };
 
+/// A batch as it was noted, for `explain`.
+struct confirmed_record
+{
+    std::string destination;
+    confirmed_batch batch;
+    std::int64_t at = 0;  ///< ms
+};
+
+/// Another acknowledged state or comment count that the API showed later.
+struct state_change
+{
+    std::int64_t at = 0;  ///< ms
+    bool acknowledged = false;
+    std::int64_t comment_count = 0;
+};
+
+/// What scan() is asked for: everything archived in order of seq, that of archive_only included.
+struct scan_order
+{
+    std::int64_t after_seq = 0;
+    std::int64_t created_from = std::numeric_limits<std::int64_t>::min();    ///< ms, inclusive
+    std::int64_t created_before = std::numeric_limits<std::int64_t>::max();  ///< ms, exclusive
+    std::size_t max_count = 512;
+    std::size_t max_bytes = 1u << 20;  ///< about, at least one breach
+};
+
 struct archive_facts
 {
-    std::int64_t oldest_seq = 0, last_seq = 0, breaches = 0;
-    std::int64_t oldest_archived = 0;  ///< ms
+    std::int64_t oldest_seq = 0;  ///< last_seq + 1 where there is no breach
+    std::int64_t last_seq = 0, breaches = 0;
+    std::int64_t oldest_archived = 0;  ///< ms, 0 where there is no breach
     std::int64_t bytes = 0;            ///< of the file set on disk
 };
 
+/// What retention may drop, by whole blocks (256 KiB of bodies): a block stays while one of its breaches is
+/// needed.
 struct retention_order
 {
-    std::int64_t older_than = 0;           ///< ms: archived before this may go
-    std::int64_t max_bytes = 0;            ///< of this archive; 0 none
-    std::vector<archive_cursor> keep_for;  ///< cursors whose missing breaches must stay
-    bool drop_undelivered = false;         ///< when_full = "drop_oldest": even those may go, counted lost
+    std::int64_t older_than = 0;           ///< ms: archived before this may go once keep_for has passed it
+    std::int64_t max_bytes = 0;            ///< of this archive; 0 none. A caller short of min_free lowers it
+    std::vector<archive_cursor> keep_for;  ///< destinations whose missing breaches must stay; the further of
+                                           ///< seq here and the stored cursor counts
+    bool drop_undelivered = false;         ///< max_bytes may drop even those, counted lost ("drop_oldest")
 };
 struct retention_result
 {
@@ -120,13 +166,18 @@ struct retention_result
 };
 
 /// Opened archives of the process: at most 64 SQLite connections at once, the least recently used one is
-/// closed.
+/// closed. Also the budget of what was just added and is kept in memory (16 MiB), and of recent keys.
+/// Thread-safe. Archives may outlive it; the worker must outlive the archives.
 class archive_pool
 {
 public:
-    /// worker: a pool's executor for what blocks. folder: state_dir/masters.
+    /// worker: a pool's executor for what blocks, of at most 64 threads. folder: state_dir/masters. clock: ms
+    /// since 1970, called on worker threads.
     archive_pool(asio::any_io_executor worker, std::string folder);
+    archive_pool(asio::any_io_executor worker, std::string folder, std::function<std::int64_t()> clock);
     ~archive_pool();
+    std::size_t open_connections() const;
+    std::size_t bytes_in_memory() const;
     archive_pool(const archive_pool&) = delete;
     archive_pool& operator=(const archive_pool&) = delete;
     struct impl;
@@ -141,15 +192,22 @@ class archive
 public:
     /// Opens or creates folder/<master>/archive.db (0640), migrates an older schema, refuses a newer one
     /// (errc::archive_newer), a damaged one (errc::archive_damaged, naming the file and `dtbridge recover`).
-    /// formerly: an existing archive of that name is renamed first.
+    /// formerly: an existing archive of that name is renamed first, unless master has one (then formerly
+    /// stays, an orphan); no archive object of that name may be open. One object per master and process.
+    /// close() before the last reference goes, else the file is closed where that happens.
     static awaitable<outcome<std::shared_ptr<archive>>> open(archive_pool& pool,
                                                              std::string master,
                                                              std::string formerly);
+    /// For commands beside a running service: errc::not_found where there is none, nothing is created or
+    /// brought forward, all that writes answers errc::refused, and every answer is of the moment.
+    static awaitable<outcome<std::shared_ptr<archive>>> open_to_read(archive_pool& pool, std::string master);
     virtual ~archive() = default;
 
     virtual const std::string& master() const = 0;
 
-    /// One transaction, synchronous FULL. What fails (disk full, damage) leaves everything as it was.
+    /// One transaction, synchronous FULL. What fails (disk full, damage) leaves everything as it was. An
+    /// element over max_element_bytes, or a body outside bytes, fails the whole block (errc::over_limit,
+    /// errc::malformed).
     virtual awaitable<outcome<added>> add(archive_block block) = 0;
     /// Saves a position alone (an empty poll, at most once a minute: the caller's business), synchronous
     /// NORMAL.
@@ -163,8 +221,10 @@ public:
     virtual awaitable<outcome<archive_span>> read(std::int64_t after_seq,
                                                   std::size_t max_count,
                                                   std::size_t max_bytes) = 0;
-    /// All breaches of one pbid (product.md 1).
+    /// All breaches of one pbid that retention has left (contract 1), at most 1,000.
     virtual awaitable<outcome<archive_span>> find(std::int64_t pbid) = 0;
+    /// Everything in order, by created: for export, tune, replay. The end is reached when breaches is empty.
+    virtual awaitable<outcome<archive_span>> scan(scan_order what) = 0;
 
     virtual awaitable<outcome<std::vector<archive_cursor>>> cursors() = 0;
     /// Makes the cursor at seq where there is none; formerly: takes over a cursor of that name. Answers where
@@ -172,20 +232,32 @@ public:
     virtual awaitable<outcome<archive_cursor>> ensure_cursor(std::string destination,
                                                              std::string formerly,
                                                              std::int64_t seq) = 0;
-    /// Moves the cursor to batch.last_seq (never back) and notes the batch; synchronous NORMAL.
+    /// Moves the cursor to batch.last_seq (never back: false, and nothing is noted) and notes the batch;
+    /// synchronous NORMAL. errc::not_found without ensure_cursor.
     virtual awaitable<outcome<bool>> confirm(std::string destination, confirmed_batch batch) = 0;
     virtual awaitable<outcome<bool>> forget_cursor(std::string destination) = 0;
     /// Keeps a policy's or field map's text under its SHA-256 (hex) and answers that.
     virtual awaitable<outcome<std::string>> remember(std::string text) = 0;
+    /// The text of that hash, nothing where it is not kept.
+    virtual awaitable<outcome<std::optional<std::string>>> recall(std::string hash) = 0;
+    /// The batch of each destination that holds seq.
+    virtual awaitable<outcome<std::vector<confirmed_record>>> confirmed(std::int64_t seq) = 0;
 
-    /// Keeps an element that is no breach: raw, once per hash, in set-aside.ndjson, at most 16 MiB. True if
-    /// it was new.
+    /// Keeps an element that is no breach: raw, once per hash, in set-aside.ndjson, a line
+    /// {"at","reason","raw"} each (and "base64" where raw is not UTF-8). True if it was new, also when the
+    /// file has its 16 MiB and the raw bytes are let go.
     virtual awaitable<outcome<bool>> set_aside(std::string raw, std::string reason) = 0;
-    /// Notes that the API shows another acknowledged state or comment count than was last known.
+    /// Notes that the API shows another acknowledged state or comment count than was last known. True if it
+    /// was another; false also for a breach that is not there (any more).
     virtual awaitable<outcome<bool>> note_state(breach_key key,
                                                 bool acknowledged,
                                                 std::int64_t comment_count) = 0;
+    /// What note_state noted of a breach, in order.
+    virtual awaitable<outcome<std::vector<state_change>>> changes(breach_key key) = 0;
+    /// The newest recorded windows, newest first; the archive keeps 10,000.
+    virtual awaitable<outcome<std::vector<window_counts>>> windows(std::size_t max_count) = 0;
 
+    /// Drops in small steps, between which other calls go on. Keys stay. Space on disk is given back.
     virtual awaitable<outcome<retention_result>> prune(retention_order order) = 0;
     virtual awaitable<outcome<archive_facts>> facts() = 0;
     /// Highest seq committed, known without opening anything.
@@ -194,7 +266,9 @@ public:
     virtual awaitable<outcome<bool>> close() = 0;
 };
 
-/// state_dir/lock and state_dir/service.db: who writes here, when each destination and master first ran.
+/// state_dir/lock and state_dir/service.db: who writes here, when each destination first ran. Calls block for
+/// a moment: for start and reload. The lock is held until destruction and goes with the process, however it
+/// ends.
 class service_store
 {
 public:

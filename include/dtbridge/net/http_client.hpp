@@ -39,7 +39,8 @@ class body_sink
 {
 public:
     virtual ~body_sink() = default;
-    /// Called once, before any body.
+    /// Called once, before any body. The texts are the peer's bytes (bounded, without controls but TAB): not
+    /// for a page or a log as they are.
     virtual void head(const http_response& r) = 0;
     virtual awaitable<outcome<bool>> body(std::string_view piece) = 0;
 };
@@ -59,10 +60,19 @@ public:
     http_client(const http_client&) = delete;
     http_client& operator=(const http_client&) = delete;
 
-    /// One GET. limit is from connecting to the last byte. A kept-alive connection that the peer had closed
-    /// is opened again once, silently, as long as no byte of an answer came. No redirect is followed. A cut
-    /// answer is a failure (the sink has had what came). After a failure the connection is closed. sink must
-    /// outlive the call.
+    /// One GET. limit is from connecting to the last byte, the sink's time included; connecting has the
+    /// shorter one of it and connect_options::limit. A kept-alive connection that the peer had closed is
+    /// opened again once, silently, as long as no byte of an answer came. No redirect is followed. A body
+    /// whose end is the end of the connection is answered with complete = false. A cut answer is a failure
+    /// (the sink has had what came). After a failure or a cancellation the connection is closed. sink must
+    /// outlive the call; one get at a time. Codes of the failure:
+    ///   those of connect(), of them asio::error::timed_out when there was no connection in time
+    ///   errc::timed_out       connected, but the answer was not whole in time
+    ///   asio::error::eof      the connection ended before the answer was whole, or before it began
+    ///   errc::over_limit      header, body or gzip ratio
+    ///   errc::http_protocol   no HTTP, or an encoding that was not asked for
+    ///   errc::malformed       the request cannot be written as HTTP
+    ///   the sink's own
     awaitable<outcome<http_response>> get(http_request request,
                                           body_sink& sink,
                                           http_limits bounds,

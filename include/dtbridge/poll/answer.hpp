@@ -1,7 +1,8 @@
 #pragma once
 
-/// Every answer of darktrace.md 2.6 told apart, in words that say what to do, with what the poller does about it. A
-/// page can be a lie: only a complete array, or an object with a pbid, is an answer about breaches. Pure.
+/// Every answer of darktrace.md 2.6 told apart, in words that say what to do, with what the poller does about
+/// it. A page can be a lie: only a complete array, or an object with a pbid, is an answer about breaches.
+/// Pure.
 
 #include <cstdint>
 #include <optional>
@@ -16,9 +17,9 @@ namespace dtbridge::poll
 {
 
 enum class answer_kind {
-    ok,                   ///< a complete list of breaches, which may be empty, or one breach
-    cut,                  ///< ended in the middle
-    malformed,            ///< an array that is no JSON between its elements
+    ok,         ///< a complete list of breaches, which may be empty, or one breach
+    cut,        ///< ended in the middle
+    malformed,  ///< an array that is no JSON between its elements
     signature_error,
     date_error,
     login_redirect,
@@ -26,13 +27,13 @@ enum class answer_kind {
     redirect,
     login_page,
     web_page,
-    unauthorized,         ///< 401
-    forbidden,            ///< 403
+    unauthorized,  ///< 401
+    forbidden,     ///< 403
     not_found,
-    refused,              ///< {"response":"ERROR"}
-    input_error,          ///< {"response":"INPUT ERROR"}
+    refused,      ///< {"response":"ERROR"}
+    input_error,  ///< {"response":"INPUT ERROR"}
     empty_body,
-    not_a_list,           ///< JSON or text that is neither an array nor a breach
+    not_a_list,  ///< JSON or text that is neither an array nor a breach
     rate_limited,
     server_error,
     unexpected_status,
@@ -42,8 +43,8 @@ enum class answer_kind {
     tls_refused,
     proxy_refused,
     not_http,
-    unreachable,          ///< connecting failed or the connection broke before an answer
-    archive_failed,       ///< the answer could not be stored
+    unreachable,     ///< connecting failed or the connection broke before an answer
+    archive_failed,  ///< the answer could not be stored
 };
 inline constexpr std::size_t answer_kinds = static_cast<std::size_t>(answer_kind::archive_failed) + 1;
 
@@ -62,28 +63,29 @@ struct verdict
 {
     answer_kind kind = answer_kind::ok;
     reaction what = reaction::take;
-    std::string words;              ///< one sentence or two; "" for ok
-    std::int64_t retry_after = 0;   ///< ms, at most max_retry_after; 0: not asked for
+    std::string words;             ///< one sentence or two; "" for ok
+    std::int64_t retry_after = 0;  ///< ms, at most max_retry_after; 0: not asked for
 };
 
 /// Longest Retry-After that is obeyed, ms.
 inline constexpr std::int64_t max_retry_after = 3'600'000;
 
-/// Retry-After in ms: seconds or an HTTP date (RFC 9110 10.2.3), bounded to [0, max_retry_after]; 0 if it is none.
-/// now: ms since 1970 by the clock that wrote the date.
+/// Retry-After in ms: seconds or an HTTP date (RFC 9110 10.2.3), bounded to [0, max_retry_after]; 0 if it is
+/// none. now: ms since 1970 by the clock that wrote the date.
 std::int64_t retry_after_ms(std::string_view value, std::int64_t now);
 
 /// What a body was, as far as judging needs it.
 struct body_facts
 {
     body_shape shape = body_shape::nothing;
-    std::string_view text;          ///< the object, or the first bytes of anything else
-    bool is_breach = false;         ///< shape object: it has a pbid
-    std::string_view api_error;     ///< an element of the array was one of the API's error strings: that
+    std::string_view text;       ///< the object, or the first bytes of anything else
+    bool is_breach = false;      ///< shape object: it has a pbid
+    std::string_view api_error;  ///< an element of the array was one of the API's error strings: that
 };
 
-/// The API's error string ("API SIGNATURE ERROR", "API DATE ERROR", "INPUT ERROR", "ERROR") that some value of this JSON
-/// text equals, whatever its key and depth, or that the text itself is; "" if none. The answer is a literal.
+/// The API's error string ("API SIGNATURE ERROR", "API DATE ERROR", "INPUT ERROR", "ERROR") that some value
+/// of this JSON text equals, whatever its key and depth, or that the text itself is; "" if none. The answer
+/// is a literal.
 std::string_view find_api_error(std::string_view text);
 /// The text of <title>, printable and short; "" if there is none.
 std::string html_title(std::string_view html);

@@ -1,7 +1,8 @@
 #pragma once
 
-/// Cuts an answer into the elements of its top-level array while it streams in, without parsing them: one bad element
-/// costs that element alone, and memory is bounded by one element whatever the size of the answer. Pure.
+/// Cuts an answer into the elements of its top-level array while it streams in, without parsing them: one bad
+/// element costs that element alone, and memory is bounded by one element whatever the size of the answer.
+/// Pure.
 
 #include <cstddef>
 #include <cstdint>
@@ -13,15 +14,15 @@ namespace dtbridge::poll
 
 /// What the body has turned out to be so far.
 enum class body_shape {
-    nothing,       ///< no byte but white space
-    array_open,    ///< an array whose end has not come: at the end of the body, a cut answer
-    array,         ///< a complete array, well-formed between its elements
-    array_broken,  ///< between the elements, or after the array, stands what no JSON array has there
-    object_open,   ///< one object whose end has not come
-    object,        ///< one complete object
-    object_broken, ///< something follows the object
-    html,          ///< begins with '<'
-    other,         ///< a JSON scalar, or a text
+    nothing,        ///< no byte but white space
+    array_open,     ///< an array whose end has not come: at the end of the body, a cut answer
+    array,          ///< a complete array, well-formed between its elements
+    array_broken,   ///< between the elements, or after the array, stands what no JSON array has there
+    object_open,    ///< one object whose end has not come
+    object,         ///< one complete object
+    object_broken,  ///< something follows the object
+    html,           ///< begins with '<'
+    other,          ///< a JSON scalar, or a text
 };
 
 class element_splitter
@@ -42,7 +43,8 @@ public:
     element_splitter();
     explicit element_splitter(limits l);
 
-    /// Gives the next piece, when next() has answered more. The piece must live until next() answers more again.
+    /// Gives the next piece, when next() has answered more. The piece must live until next() answers more
+    /// again.
     void feed(std::string_view piece);
     event next();
     /// Valid until the next call of next() or feed().
@@ -78,9 +80,9 @@ private:
 
     limits limits_;
     std::string_view piece_;
-    std::size_t at_ = 0;     // next byte of piece_ to look at
-    std::size_t from_ = 0;   // first byte of the present element in piece_
-    std::string partial_;    // the element's bytes of earlier pieces
+    std::size_t at_ = 0;    // next byte of piece_ to look at
+    std::size_t from_ = 0;  // first byte of the present element in piece_
+    std::string partial_;   // the element's bytes of earlier pieces
     std::string head_;
     std::string_view element_;
     std::uint64_t partial_size_ = 0;  // of earlier pieces, kept or not

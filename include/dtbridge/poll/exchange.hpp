@@ -11,6 +11,14 @@
 #include <dtbridge/poll/master_clock.hpp>
 #include <dtbridge/poll/options.hpp>
 
+namespace dtbridge
+{
+
+namespace asio = boost::asio;
+using asio::awaitable;
+
+}  // namespace dtbridge
+
 namespace dtbridge::poll
 {
 

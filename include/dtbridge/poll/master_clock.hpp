@@ -13,8 +13,8 @@ struct instant
     std::int64_t steady = 0;  ///< since anything
 };
 
-/// What time a master has, learnt from the Date header of its answers and carried on by the steady clock, so that
-/// setting this host's clock changes nothing but the reported skew. Pure.
+/// What time a master has, learnt from the Date header of its answers and carried on by the steady clock, so
+/// that setting this host's clock changes nothing but the reported skew. Pure.
 class master_clock
 {
 public:
@@ -29,8 +29,8 @@ public:
     void believe(std::int64_t date, std::int64_t steady);
 
     bool known() const { return known_; }
-    /// The latest time that the master may have now, ms since 1970: a Date leaves up to a second open. By the own wall
-    /// clock until a Date was heard.
+    /// The latest time that the master may have now, ms since 1970: a Date leaves up to a second open. By the
+    /// own wall clock until a Date was heard.
     std::int64_t now(instant own) const;
     /// Master minus own, rounded to seconds; nothing until a Date was heard.
     std::optional<std::int64_t> skew_seconds(instant own) const;

@@ -1,8 +1,9 @@
 #pragma once
 
-/// The loop of one master: asks for windows, takes the answers into the archive as they stream, sweeps for what polling
-/// cannot see, and says in plain words what is wrong. It decides nothing itself: windows, clocks, back-off and the
-/// judging of answers are pure classes of this folder, each with its own tests; the loop is tested with scripted answers.
+/// The loop of one master: asks for windows, takes the answers into the archive as they stream, sweeps for
+/// what polling cannot see, and says in plain words what is wrong. It decides nothing itself: windows,
+/// clocks, back-off and the judging of answers are pure classes of this folder, each with its own tests; the
+/// loop is tested with scripted answers.
 
 #include <cstdint>
 #include <functional>
@@ -23,7 +24,7 @@ namespace dtbridge::poll
 struct poller_parts
 {
     master_options options;
-    std::shared_ptr<exchange> wire;     ///< used by the loop alone
+    std::shared_ptr<exchange> wire;  ///< used by the loop alone
     std::shared_ptr<archive> store;
     std::shared_ptr<timekeeper> time;
     /// After every commit that brought something new, with the archive's last seq. Must not throw.
@@ -47,9 +48,9 @@ public:
     /// Runs until cancelled; owned by a task_group, joined before this object goes. Throws nothing else.
     awaitable<void> run();
 
-    /// Asks again for what was created in [from, to), ms, over a connection of the caller's (polling goes on meanwhile).
-    /// Ends at the first answer that stays bad after five attempts. progress gets the time reached. archive_only:
-    /// archived behind every cursor.
+    /// Asks again for what was created in [from, to), ms, over a connection of the caller's (polling goes on
+    /// meanwhile). Ends at the first answer that stays bad after five attempts. progress gets the time
+    /// reached. archive_only: archived behind every cursor.
     awaitable<outcome<backfill_report>> backfill(std::shared_ptr<exchange> wire,
                                                  std::int64_t from,
                                                  std::int64_t to,

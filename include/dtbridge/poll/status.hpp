@@ -20,24 +20,25 @@ enum class poll_state {
 };
 std::string_view name_of(poll_state s);
 
-/// What there is to say about one master (product.md 9). Times are ms since 1970 by this host's clock, but position.
+/// What there is to say about one master (product.md 9). Times are ms since 1970 by this host's clock, but
+/// position.
 struct master_status
 {
     std::string name;
     poll_state state = poll_state::starting;
-    std::int64_t last_poll = 0;                  ///< 0: never
-    std::int64_t last_success = 0;               ///< 0: never
-    std::optional<std::int64_t> position;        ///< by the master's clock
-    std::optional<std::int64_t> skew_seconds;    ///< master minus this host
-    std::string error;                           ///< plain words, "" while all is well
-    std::string sweep_error;                     ///< the same of the last sweep
-    bool by_activity = false;                    ///< the filter in use
-    bool sees_pbscore = false;                   ///< an answer had pbscore: scores are the device's (darktrace.md 2.3)
+    std::int64_t last_poll = 0;                ///< 0: never
+    std::int64_t last_success = 0;             ///< 0: never
+    std::optional<std::int64_t> position;      ///< by the master's clock
+    std::optional<std::int64_t> skew_seconds;  ///< master minus this host
+    std::string error;                         ///< plain words, "" while all is well
+    std::string sweep_error;                   ///< the same of the last sweep
+    bool by_activity = false;                  ///< the filter in use
+    bool sees_pbscore = false;  ///< an answer had pbscore: scores are the device's (darktrace.md 2.3)
 
     // Since the bridge started.
     std::int64_t archived = 0, late = 0, set_aside = 0, repeated = 0, reused_pbids = 0;
     std::int64_t sweeps = 0, last_sweep = 0, differences = 0, state_changes = 0;
-    std::uint64_t bytes = 0;                     ///< of answers, decoded
+    std::uint64_t bytes = 0;                             ///< of answers, decoded
     std::array<std::uint64_t, answer_kinds> outcomes{};  ///< polls and sweeps by answer_kind
 };
 

@@ -21,7 +21,8 @@ struct window
     bool holds(std::int64_t t) const { return start <= t && t <= end; }
 };
 
-/// How long a window one request may ask for. Grows while answers are small and quick, is halved when one was not.
+/// How long a window one request may ask for. Grows while answers are small and quick, is halved when one was
+/// not.
 class slice_length
 {
 public:
@@ -39,8 +40,8 @@ private:
     std::int64_t length_;
 };
 
-/// The windows of polling. A run covers [min(position, end) - reach, end] in slices; a failed slice is asked for again,
-/// and the run goes on from there, so that slices shorter than the reach make progress too.
+/// The windows of polling. A run covers [min(position, end) - reach, end] in slices; a failed slice is asked
+/// for again, and the run goes on from there, so that slices shorter than the reach make progress too.
 class poll_plan
 {
 public:
@@ -52,7 +53,8 @@ public:
 
     explicit poll_plan(settings s) : settings_(s) {}
 
-    /// position: nothing before the first complete answer ever. end: now by the master's clock. steady: own ms.
+    /// position: nothing before the first complete answer ever. end: now by the master's clock. steady: own
+    /// ms.
     window next(std::optional<std::int64_t> position, std::int64_t end, std::int64_t steady);
     /// Where the position stands once w is answered completely: never behind min(position, end).
     std::int64_t position_after(window w) const;
@@ -60,7 +62,8 @@ public:
     void done(window w);
     /// No slice of a run is open: the last answer reached its end.
     bool caught_up() const { return !running_; }
-    /// The next run reaches back further by this once: the master's clock was set back by a jump that was believed.
+    /// The next run reaches back further by this once: the master's clock was set back by a jump that was
+    /// believed.
     void reach_further(std::int64_t ms) { extra_ = ms; }
 
     slice_length slices;
@@ -75,7 +78,8 @@ private:
     bool running_ = false;
 };
 
-/// When which sweep is due. The first one is a deep one, spread over the interval so that masters do not sweep in step.
+/// When which sweep is due. The first one is a deep one, spread over the interval so that masters do not
+/// sweep in step.
 class sweep_schedule
 {
 public:

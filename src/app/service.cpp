@@ -1,0 +1,814 @@
+#include "app/service.hpp"
+
+#include <algorithm>
+#include <csignal>
+#include <map>
+#include <optional>
+#include <set>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/json/array.hpp>
+
+#include <dtbridge/archive/archive.hpp>
+#include <dtbridge/async/offload.hpp>
+#include <dtbridge/async/within.hpp>
+#include <dtbridge/core/log.hpp>
+#include <dtbridge/core/time.hpp>
+#include <dtbridge/deliver/delivery.hpp>
+#include <dtbridge/poll/poller.hpp>
+#include <dtbridge/poll/target.hpp>
+
+#include "app/command.hpp"
+#include "app/control.hpp"
+#include "app/health.hpp"
+#include "app/host.hpp"
+#include "app/load_config.hpp"
+#include "app/notify.hpp"
+#include "app/reload.hpp"
+#include "app/retention.hpp"
+#include "app/signed_request.hpp"
+#include "app/status_json.hpp"
+#include "app/version.hpp"
+
+namespace dtbridge::app
+{
+
+namespace
+{
+
+using namespace std::chrono_literals;
+constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
+constexpr const char* user_agent = "dtbridge/" DTBRIDGE_VERSION;
+
+// A clean stop takes at most 5 s (TimeoutStopSec and the contract): 1 s for polls, then the deliveries.
+constexpr auto polls_limit = 1s;
+constexpr auto deliveries_limit = 4s;
+constexpr auto reopen_interval = 60s;
+constexpr auto space_interval = 60s;
+constexpr auto retention_interval = std::chrono::hours(1);
+
+std::string words_of(const std::exception_ptr& error)
+{
+    try
+    {
+        std::rethrow_exception(error);
+    }
+    catch (const std::exception& e)
+    {
+        return e.what();
+    }
+    catch (...)
+    {
+        return "unknown error";
+    }
+}
+
+deliver::settings to_settings(const config::destination& d)
+{
+    deliver::settings s;
+    s.options = d.options;
+    s.policy = d.policy;
+    s.fields_text = d.fields_text;
+    format::field_map fields;
+    if (d.options.format.format != format::kind::json)
+    {
+        // The text was checked when the configuration was loaded; the map is made from exactly that text.
+        auto map = format::load_field_map_text(
+            d.options.format.format, d.fields_text, d.options.fields_file, d.options.format.cef_version);
+        fields = std::move(map.value);
+    }
+    s.formatter = std::make_shared<format::formatter>(d.options.format, std::move(fields), host_name());
+    return s;
+}
+
+}  // namespace
+
+struct service::impl
+{
+    struct master
+    {
+        poll::master_options options;
+        std::string files;               ///< digest of the files its connection uses
+        std::shared_ptr<archive> store;  ///< null while it cannot be opened
+        std::unique_ptr<poll::poller> poller;
+        std::string error;  ///< why there is no store or no poller
+    };
+    struct destination
+    {
+        config::destination config;
+        std::unique_ptr<deliver::delivery> delivery;
+        std::set<std::string> masters;  ///< that were added to the delivery
+    };
+
+    impl(asio::io_context& i, asio::any_io_executor w, std::string file)
+        : io(i),
+          ex(i.get_executor()),
+          worker(std::move(w)),
+          config_file(std::move(file)),
+          signals(ex, SIGTERM, SIGINT, SIGHUP),
+          polls(ex, [this](const std::string& name, std::exception_ptr e) { task_failed("poll", name, e); }),
+          deliveries(
+              ex, [this](const std::string& name, std::exception_ptr e) { task_failed("deliver", name, e); }),
+          others(ex,
+                 [this](const std::string& name, std::exception_ptr e) { task_failed("service", name, e); })
+    {}
+
+    // Start
+    outcome<bool> prepare();
+    awaitable<void> open_master(std::string name);
+    void start_poller(master& m);
+    awaitable<bool> stop_poller(std::string name);
+    outcome<bool> start_destination(const config::destination& d);
+    awaitable<void> stop_destination(std::string name);
+    void attach(destination& d, const std::string& master_name);
+    void start_listener();
+
+    // Run
+    awaitable<void> reopen_masters();
+    awaitable<void> keep_space();
+    awaitable<void> feed_watchdog(std::chrono::milliseconds interval);
+    awaitable<void> reload();
+    awaitable<void> apply(config::configuration next);
+    awaitable<void> stop();
+    awaitable<boost::json::object> answer(boost::json::object request);
+    awaitable<boost::json::object> answer_get(poll::master_options m, std::string target, std::int64_t at);
+    boost::json::object status_json() const;
+    boost::json::object answer_sign(const boost::json::object& request);
+    std::string summary() const;
+
+    void task_failed(const char* component, const std::string& name, std::exception_ptr error);
+    void news(const std::string& name);
+
+    asio::io_context& io;
+    asio::any_io_executor ex, worker;
+    std::string config_file;
+    asio::signal_set signals;
+    task_group polls, deliveries, others;
+    config::configuration config;
+    std::unique_ptr<service_store> store;
+    std::unique_ptr<archive_pool> pool;
+    std::map<std::string, master> masters;
+    std::map<std::string, destination> destinations;
+    std::map<std::string, std::int64_t> archive_bytes;
+    std::unique_ptr<control_server> control;
+    std::unique_ptr<health_listener> listener;
+    notifier notify;
+    std::int64_t started = now_ms();
+    bool paused = false;  ///< when_full = "pause" and it is full
+    bool failed = false;
+    bool stopping = false;
+};
+
+// ---- start
+// -----------------------------------------------------------------------------------------------------------
+
+outcome<bool> service::impl::prepare()
+{
+    auto opened = service_store::open(config.service.state_dir);
+    if (!opened)
+        return opened.error();
+    store = std::move(*opened);
+    pool = std::make_unique<archive_pool>(worker, config.service.state_dir + "/masters");
+
+    control = std::make_unique<control_server>(
+        ex, control_path_for_service(config.service.state_dir), [this](boost::json::object request) {
+            return answer(std::move(request));
+        });
+    if (auto listening = control->listen(); !listening)
+        return listening.error();
+    others.spawn("control", control->run());
+    return true;
+}
+
+/// Opens the archive and starts the poller; what cannot be opened is said and tried again later.
+awaitable<void> service::impl::open_master(std::string name)
+{
+    const auto formerly = masters.at(name).options.formerly;
+    auto opened = co_await archive::open(*pool, name, formerly);
+    // A reload may have come in between.
+    const auto at = masters.find(name);
+    if (at == masters.end() || at->second.store)
+        co_return;
+    auto& m = at->second;
+    if (!opened)
+    {
+        if (m.error != opened.error().detail)
+            log::error("archive", name, opened.error().detail, {{"next", "tried again every minute"}});
+        m.error = opened.error().detail;
+        co_return;
+    }
+    m.store = std::move(*opened);
+    m.error.clear();
+    for (auto& [destination_name, d] : destinations)
+        attach(d, name);
+    if (!paused)
+        start_poller(m);
+}
+
+void service::impl::start_poller(master& m)
+{
+    auto wire = poll::make_exchange(m.options, user_agent);
+    if (!wire)
+    {
+        if (m.error != wire.error().detail)
+            log::error("poll", m.options.name, wire.error().detail, {{"next", "tried again every minute"}});
+        m.error = wire.error().detail;
+        return;
+    }
+    m.error.clear();
+    m.files = files_digest(connection_files(m.options));
+    poll::poller_parts parts;
+    parts.options = m.options;
+    parts.wire = std::move(*wire);
+    parts.store = m.store;
+    parts.time = poll::make_timekeeper(ex);
+    parts.on_news = [this, name = m.options.name](std::int64_t) { news(name); };
+    const auto carried = m.poller ? m.poller->status() : poll::master_status{};
+    m.poller = std::make_unique<poll::poller>(std::move(parts), carried);
+    polls.spawn(m.options.name, m.poller->run());
+}
+
+/// False where it did not end: then it must not be replaced.
+awaitable<bool> service::impl::stop_poller(std::string name)
+{
+    polls.cancel(name);
+    // The poller finishes the commit it is in; a disk that hangs holds up nothing but this.
+    const auto ended = co_await polls.join(name, 30s);
+    if (!ended)
+        log::error("poll", name, "the poller did not end within 30 s; its archive's disk may hang");
+    co_return ended;
+}
+
+/// Adds a master's archive to a delivery, where the destination wants it and the archive is there.
+void service::impl::attach(destination& d, const std::string& master_name)
+{
+    const auto& wanted = d.config.options.masters;
+    const auto m = masters.find(master_name);
+    if (m == masters.end() || !m->second.store ||
+        std::find(wanted.begin(), wanted.end(), master_name) == wanted.end())
+        return;
+    d.delivery->add_master(m->second.store, to_master_info(m->second.options));
+    d.masters.insert(master_name);
+}
+
+outcome<bool> service::impl::start_destination(const config::destination& d)
+{
+    auto first_ran = store->first_ran(d.options.name, d.options.formerly, now_ms());
+    if (!first_ran)
+        return first_ran.error();
+    auto& added = destinations[d.options.name];
+    added.config = d;
+    added.delivery = std::make_unique<deliver::delivery>(ex, to_settings(d), *first_ran);
+    for (const auto& name : d.options.masters)
+        attach(added, name);
+    deliveries.spawn(d.options.name, added.delivery->run());
+    return true;
+}
+
+awaitable<void> service::impl::stop_destination(std::string name)
+{
+    destinations.at(name).delivery->stop();
+    const auto ended = co_await deliveries.join(name, 10s);
+    if (!ended)
+    {
+        deliveries.cancel(name);
+        co_await deliveries.join(name, 10s);
+    }
+    destinations.erase(name);
+}
+
+void service::impl::start_listener()
+{
+    if (config.service.listen.empty())
+        return;
+    listener = std::make_unique<health_listener>(ex, config.service.listen);
+    auto listening = listener->listen();
+    if (!listening)
+    {
+        // Forwarding matters more than being looked at.
+        log::error("web", "", listening.error().detail, {{"next", "goes on without"}});
+        listener.reset();
+        return;
+    }
+    others.spawn("listener", listener->run());
+}
+
+// ---- run
+// -------------------------------------------------------------------------------------------------------------
+
+void service::impl::task_failed(const char* component, const std::string& name, std::exception_ptr error)
+{
+    log::error(component,
+               name,
+               "a task failed; the service stops, so that it is started anew",
+               {{"error", words_of(error)}});
+    failed = true;
+    signals.cancel();
+}
+
+void service::impl::news(const std::string& name)
+{
+    for (auto& [destination_name, d] : destinations)
+        d.delivery->ring(name);
+}
+
+/// Archives that could not be opened and connections that could not be made are tried again.
+awaitable<void> service::impl::reopen_masters()
+{
+    asio::steady_timer timer(ex);
+    for (;;)
+    {
+        timer.expires_after(reopen_interval);
+        co_await timer.async_wait(asio::use_awaitable);
+        std::vector<std::string> names;
+        for (const auto& [name, m] : masters)
+        {
+            if (!m.error.empty())
+                names.push_back(name);
+        }
+        for (const auto& name : names)
+        {
+            const auto m = masters.find(name);
+            if (m == masters.end())
+                continue;
+            if (m->second.store && !paused && !polls.has(name))
+                start_poller(m->second);
+            else if (!m->second.store)
+                co_await open_master(name);
+        }
+    }
+}
+
+/// Retention every hour, and every minute a look at whether there is room at all.
+awaitable<void> service::impl::keep_space()
+{
+    asio::steady_timer timer(ex);
+    auto next_pass = std::chrono::steady_clock::now() + space_interval;
+    bool was_full = false;
+    for (;;)
+    {
+        timer.expires_after(space_interval);
+        co_await timer.async_wait(asio::use_awaitable);
+        const auto free = free_bytes(config.service.state_dir);
+        const bool tight = free >= 0 && static_cast<std::uint64_t>(free) < config.archive.min_free;
+        if (!tight && !was_full && std::chrono::steady_clock::now() < next_pass)
+            continue;
+        next_pass = std::chrono::steady_clock::now() + retention_interval;
+
+        std::vector<std::shared_ptr<archive>> archives;
+        for (const auto& [name, m] : masters)
+        {
+            if (m.store)
+                archives.push_back(m.store);
+        }
+        retention_rules rules;
+        rules.archive = config.archive;
+        rules.state_dir = config.service.state_dir;
+        for (const auto& [name, d] : destinations)
+            rules.destinations.push_back({name, d.config.options.hold});
+        auto kept = archives;
+        auto report = co_await keep_retention(std::move(archives), std::move(rules), now_ms());
+        for (const auto& a : kept)
+        {
+            auto facts = co_await a->facts();
+            if (facts)
+                archive_bytes[a->master()] = facts->bytes;
+        }
+        if (report.dropped > 0)
+            log::info(
+                "archive", "", "retention dropped breaches", {{"count", std::to_string(report.dropped)}});
+        for (const auto& [name, count] : report.lost)
+        {
+            log::error("archive",
+                       name,
+                       "breaches were dropped that this destination had not got; they are counted lost",
+                       {{"count", std::to_string(count)}});
+            if (const auto d = destinations.find(name); d != destinations.end())
+                d->second.delivery->count_lost(count);
+        }
+        for (const auto& e : report.errors)
+            log::error("archive", "", e);
+        if (report.full != was_full)
+        {
+            if (report.full)
+                log::error(
+                    "archive",
+                    "",
+                    "the archive is full: over max_size, or less than min_free is left on the file system",
+                    {{"bytes", std::to_string(report.bytes)}, {"free", std::to_string(report.free)}});
+            else
+                log::info("archive", "", "the archive has room again");
+            was_full = report.full;
+        }
+        const bool pause = report.full && config.archive.pause_when_full;
+        if (pause != paused)
+        {
+            paused = pause;
+            std::vector<std::string> names;
+            for (const auto& [name, m] : masters)
+                names.push_back(name);
+            for (const auto& name : names)
+            {
+                const auto m = masters.find(name);
+                if (m == masters.end() || !m->second.store)
+                    continue;
+                if (pause)
+                    co_await stop_poller(name);
+                else if (!polls.has(name))
+                    start_poller(m->second);
+            }
+        }
+    }
+}
+
+/// Fed only while the I/O loop and the worker both move.
+awaitable<void> service::impl::feed_watchdog(std::chrono::milliseconds interval)
+{
+    asio::steady_timer timer(ex);
+    for (;;)
+    {
+        auto job = [] { return true; };
+        co_await offload(worker, std::move(job));
+        notify.alive();
+        timer.expires_after(interval);
+        co_await timer.async_wait(asio::use_awaitable);
+    }
+}
+
+awaitable<void> service::impl::reload()
+{
+    notify.reloading();
+    auto next = config::load(config_file, process_environment());
+    for (const auto& p : next.problems)
+    {
+        const auto line = config::to_line(p);
+        if (p.warning)
+            log::warning("config", "", line);
+        else
+            log::error("config", "", line);
+    }
+    if (next.ok)
+    {
+        co_await apply(std::move(next.value));
+        log::info("config", "", "the new configuration is in force", {{"file", config_file}});
+    }
+    else
+    {
+        log::error("config",
+                   "",
+                   "the configuration is not right; the last good one stays in force",
+                   {{"file", config_file}});
+    }
+    notify.ready(summary());
+}
+
+/// Makes what runs equal to next. What did not change is not touched.
+awaitable<void> service::impl::apply(config::configuration next)
+{
+    if (next.service.state_dir != config.service.state_dir)
+    {
+        log::warning("config",
+                     "",
+                     "state_dir changes at the next restart",
+                     {{"until then", config.service.state_dir}});
+        next.service.state_dir = config.service.state_dir;
+    }
+    log::set_level(next.service.log_level);
+    log::set_format(next.service.log_format);
+    const bool listen_changed = next.service.listen != config.service.listen;
+
+    std::map<std::string, const poll::master_options*> wanted_masters;
+    for (const auto& m : next.masters)
+        wanted_masters[m.name] = &m;
+    std::map<std::string, const config::destination*> wanted_destinations;
+    for (const auto& d : next.destinations)
+        wanted_destinations[d.options.name] = &d;
+
+    // What goes: destinations first, so that none of them reads an archive that is closed.
+    std::vector<std::string> gone;
+    for (const auto& [name, d] : destinations)
+    {
+        if (!wanted_destinations.contains(name))
+            gone.push_back(name);
+    }
+    for (const auto& name : gone)
+    {
+        log::info("deliver", name, "no longer configured; its cursors stay");
+        co_await stop_destination(name);
+    }
+    for (auto& [name, d] : destinations)
+    {
+        const auto& wanted = wanted_destinations.at(name)->options.masters;
+        std::vector<std::string> leaving;
+        for (const auto& m : d.masters)
+        {
+            if (std::find(wanted.begin(), wanted.end(), m) == wanted.end() || !wanted_masters.contains(m))
+                leaving.push_back(m);
+        }
+        for (const auto& m : leaving)
+        {
+            co_await d.delivery->remove_master(m);
+            d.masters.erase(m);
+        }
+    }
+    gone.clear();
+    for (const auto& [name, m] : masters)
+    {
+        if (!wanted_masters.contains(name))
+            gone.push_back(name);
+    }
+    for (const auto& name : gone)
+    {
+        log::info("poll", name, "no longer configured; its archive stays");
+        const auto ended = co_await stop_poller(name);
+        if (!ended)
+            continue;
+        auto old = masters.extract(name);
+        old.mapped().poller.reset();
+        if (old.mapped().store)
+            co_await old.mapped().store->close();
+    }
+
+    config = std::move(next);
+
+    // What changed or is new.
+    for (const auto& wanted : config.masters)
+    {
+        const auto at = masters.find(wanted.name);
+        if (at == masters.end())
+        {
+            masters[wanted.name].options = wanted;
+            co_await open_master(wanted.name);
+            continue;
+        }
+        auto& m = at->second;
+        const bool same = same_poller(m.options, wanted) && m.files == files_digest(connection_files(wanted));
+        m.options = wanted;
+        if (same)
+            continue;
+        const auto ended = co_await stop_poller(wanted.name);
+        if (ended && m.store && !paused)
+            start_poller(m);
+        else if (!m.store)
+            co_await open_master(wanted.name);
+    }
+    for (const auto& wanted : config.destinations)
+    {
+        const auto at = destinations.find(wanted.options.name);
+        if (at == destinations.end())
+        {
+            auto started_one = start_destination(wanted);
+            if (!started_one)
+                log::error("deliver", wanted.options.name, started_one.error().detail);
+            continue;
+        }
+        at->second.config = wanted;
+        at->second.delivery->reconfigure(to_settings(wanted));
+        for (const auto& name : wanted.options.masters)
+            attach(at->second, name);
+    }
+    if (listen_changed)
+    {
+        others.cancel("listener");
+        co_await others.join("listener", 5s);
+        listener.reset();
+        start_listener();
+    }
+}
+
+awaitable<void> service::impl::stop()
+{
+    stopping = true;
+    notify.stopping();
+    polls.cancel();
+    const auto polled = co_await polls.join(polls_limit);
+    if (!polled)
+        log::warning("service", "", "a poller is still in a commit");
+    for (auto& [name, d] : destinations)
+        d.delivery->stop();
+    const auto delivered = co_await deliveries.join(deliveries_limit);
+    if (!delivered)
+    {
+        log::warning(
+            "service",
+            "",
+            "a delivery did not finish in time; what it had not confirmed is sent again after the start");
+        deliveries.cancel();
+        co_await deliveries.join(500ms);
+    }
+    others.cancel();
+    co_await others.join(500ms);
+    // Commits that are on their way are waited for: they are short, and a kill would only cost a repeat.
+    if (!polled)
+        co_await polls.join(10s);
+    for (auto& [name, m] : masters)
+    {
+        m.poller.reset();
+        if (m.store)
+            co_await m.store->close();
+    }
+}
+
+// ---- what commands ask
+// ------------------------------------------------------------------------------------------------
+
+std::string service::impl::summary() const
+{
+    return std::to_string(masters.size()) + (masters.size() == 1 ? " master, " : " masters, ") +
+           std::to_string(destinations.size()) +
+           (destinations.size() == 1 ? " destination" : " destinations");
+}
+
+boost::json::object service::impl::status_json() const
+{
+    boost::json::object o;
+    o["version"] = DTBRIDGE_VERSION;
+    o["started"] = rfc3339_ms(started);
+    boost::json::array reasons, master_list, destination_list;
+    for (const auto& [name, m] : masters)
+    {
+        auto facts = m.poller ? m.poller->status() : poll::master_status{};
+        facts.name = name;
+        if (!m.error.empty())
+            facts.error = m.error;
+        if (!m.store)
+            reasons.push_back(boost::json::value("archive of master " + name + ": " + m.error));
+        const auto bytes = archive_bytes.find(name);
+        master_list.push_back(to_json(facts, bytes == archive_bytes.end() ? 0 : bytes->second));
+    }
+    for (const auto& [name, d] : destinations)
+        destination_list.push_back(to_json(d.delivery->now()));
+    o["ready"] = reasons.empty();
+    o["reasons"] = std::move(reasons);
+    o["masters"] = std::move(master_list);
+    o["destinations"] = std::move(destination_list);
+    return o;
+}
+
+namespace
+{
+
+boost::json::object refusal(std::string words, bool unknown = false)
+{
+    boost::json::object o;
+    o["ok"] = false;
+    o["error"] = std::move(words);
+    if (unknown)
+        o["unknown"] = true;
+    return o;
+}
+
+std::string text_member(const boost::json::object& o, std::string_view name)
+{
+    const auto* v = o.if_contains(name);
+    return v != nullptr && v->is_string() ? std::string(v->get_string()) : "";
+}
+
+}  // namespace
+
+boost::json::object service::impl::answer_sign(const boost::json::object& request)
+{
+    const auto m = masters.find(text_member(request, "master"));
+    auto target = check_target(text_member(request, "target"));
+    if (m == masters.end() || !target)
+        return refusal(target ? "no such master" : target.error().detail, true);
+    const auto& unit = m->second;
+    auto date = text_member(request, "date");
+    if (date.empty())
+    {
+        const auto wall = now_ms();
+        const auto skew = unit.poller ? unit.poller->status().skew_seconds.value_or(0) : 0;
+        date = poll::format_date(unit.options.date, wall + skew * 1000);
+    }
+    boost::json::object o;
+    o["ok"] = true;
+    o["output"] = curl_line(unit.options, *target, text_member(request, "post"), date);
+    return o;
+}
+
+awaitable<boost::json::object> service::impl::answer_get(poll::master_options m,
+                                                         std::string target,
+                                                         std::int64_t at)
+{
+    auto got = co_await signed_get(std::move(m), std::move(target), at);
+    if (!got)
+        co_return refusal(got.error().detail);
+    boost::json::object o;
+    o["ok"] = true;
+    o["status"] = static_cast<std::int64_t>(got->status);
+    o["content_type"] = got->content_type;
+    o["output"] = got->body;
+    co_return o;
+}
+
+awaitable<boost::json::object> service::impl::answer(boost::json::object request)
+{
+    const auto command = text_member(request, "command");
+    if (command == "status")
+    {
+        boost::json::object o;
+        o["ok"] = true;
+        o["status"] = status_json();
+        co_return o;
+    }
+    if (command != "sign" && command != "get")
+        co_return refusal("the running service does not know the command '" + command +
+                          "'; is it of another version?");
+    const auto name = text_member(request, "master");
+    const auto m = masters.find(name);
+    if (m == masters.end())
+        co_return refusal("no master is named '" + name + "' in the running service", true);
+    if (command == "sign")
+        co_return answer_sign(request);
+    auto target = check_target(text_member(request, "target"));
+    if (!target)
+        co_return refusal(target.error().detail, true);
+    const auto skew = m->second.poller ? m->second.poller->status().skew_seconds.value_or(0) : 0;
+    auto reply = co_await answer_get(m->second.options, *target, now_ms() + skew * 1000);
+    co_return reply;
+}
+
+// ---- the whole
+// --------------------------------------------------------------------------------------------------------
+
+service::service(asio::io_context& io, asio::any_io_executor worker, std::string config_file)
+    : impl_(std::make_unique<impl>(io, std::move(worker), std::move(config_file)))
+{}
+
+service::~service() = default;
+
+awaitable<int> service::run(config::configuration first)
+{
+    auto& self = *impl_;
+    self.config = std::move(first);
+    auto prepared = self.prepare();
+    if (!prepared)
+    {
+        log::error("service", "", prepared.error().detail);
+        self.others.cancel();
+        co_await self.others.join(1s);
+        co_return exit_not_right;
+    }
+
+    std::vector<std::string> master_names, destination_names;
+    for (const auto& m : self.config.masters)
+    {
+        self.masters[m.name].options = m;
+        master_names.push_back(m.name);
+    }
+    for (const auto& d : self.config.destinations)
+        destination_names.push_back(d.options.name);
+    for (const auto& d : self.config.destinations)
+    {
+        auto started = self.start_destination(d);
+        if (!started)
+        {
+            log::error("deliver", d.options.name, started.error().detail);
+            self.failed = true;
+        }
+    }
+    for (const auto& name : master_names)
+        co_await self.open_master(name);
+    if (auto orphans = self.store->orphans(master_names, destination_names))
+    {
+        for (const auto& o : *orphans)
+            log::warning(
+                "service", "", o + " is no longer configured; its state stays until `dtbridge forget`");
+    }
+    self.start_listener();
+    self.others.spawn("reopen", self.reopen_masters());
+    self.others.spawn("space", self.keep_space());
+    if (const auto interval = self.notify.watchdog_interval(); interval.count() > 0)
+        self.others.spawn("watchdog", self.feed_watchdog(interval));
+
+    log::info("service", "", "started", {{"version", DTBRIDGE_VERSION}, {"serves", self.summary()}});
+    self.notify.ready(self.summary());
+
+    while (!self.failed)
+    {
+        auto [ec, number] = co_await self.signals.async_wait(use_tuple);
+        if (ec)
+            break;
+        if (number == SIGHUP)
+        {
+            co_await self.reload();
+            continue;
+        }
+        log::info("service", "", "stopping", {{"signal", number == SIGTERM ? "SIGTERM" : "SIGINT"}});
+        break;
+    }
+    self.signals.async_wait([&self](error_code ec, int) {
+        if (!ec)
+            self.io.stop();  // a second signal: the archive bears it
+    });
+    co_await self.stop();
+    self.signals.cancel();
+    log::info("service", "", "stopped");
+    co_return self.failed ? exit_not_right : exit_done;
+}
+
+}  // namespace dtbridge::app

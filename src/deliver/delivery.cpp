@@ -1,0 +1,1165 @@
+#include <dtbridge/deliver/delivery.hpp>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/cancellation_state.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+
+#include <dtbridge/async/doorbell.hpp>
+#include <dtbridge/async/task_group.hpp>
+#include <dtbridge/core/breach.hpp>
+#include <dtbridge/core/log.hpp>
+#include <dtbridge/core/text.hpp>
+#include <dtbridge/core/time.hpp>
+#include <dtbridge/deliver/backoff.hpp>
+#include <dtbridge/transport/pace.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <deque>
+#include <map>
+#include <random>
+#include <utility>
+
+#include <deliver/turnstile.hpp>
+
+namespace dtbridge::deliver
+{
+
+namespace
+{
+
+using clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+/// Where nothing but a ring is waited for.
+constexpr duration until_rung = std::chrono::hours(1);
+/// What is in flight when a connection is given up on purpose (addresses changed, the first address is back).
+constexpr duration retire_limit = seconds(5);
+/// The same words are logged again only after this long: a collector that breaks every connection is one line a minute.
+constexpr duration same_words = seconds(60);
+
+/// Settings as they are used, with what is counted per set.
+struct generation
+{
+    settings with;
+    std::optional<std::int64_t> cutoff;  // ms: breaches created before are passed over
+    std::vector<std::int64_t> lines;
+    std::int64_t decided = 0;
+};
+
+/// Part of the way that is done but not saved.
+struct finished
+{
+    confirmed_batch record;
+    std::shared_ptr<generation> by;
+    clock::time_point since;
+};
+
+struct flight;
+
+/// One master as this destination sees it.
+struct feed
+{
+    feed(const asio::any_io_executor& ex, std::shared_ptr<archive> s, format::master_info i, std::uint64_t number,
+         backoff b)
+        : store(std::move(s)),
+          info(std::move(i)),
+          feeding("feed " + info.name + " " + std::to_string(number)),
+          saving("save " + info.name + " " + std::to_string(number)),
+          bell(ex),
+          save_bell(ex),
+          settled(ex),
+          retry(b)
+    {}
+
+    std::shared_ptr<archive> store;
+    format::master_info info;
+    std::string feeding, saving;  // names of the tasks
+    doorbell bell, save_bell, settled;
+    backoff retry;
+    bool has_cursor = false;
+    bool closing = false;
+    std::int64_t position = 0;  // read up to here, what is in flight included
+    std::int64_t done = 0;      // confirmed or passed over up to here
+    std::int64_t counted = 0;   // decisions up to here are in the counters: a repeat is not counted twice
+    std::int64_t too_long = 0;  // the same for what was too long for a datagram
+    std::size_t in_flight = 0;
+    flight* last = nullptr;     // its youngest flight
+    std::deque<finished> unsaved;
+    std::shared_ptr<generation> hashed;  // whose texts the hashes are of
+    std::string policy_hash, fields_hash;
+    std::int64_t waiting_since = 0;      // ms, archive time of about the oldest breach that waits; 0 none
+    std::string read_error, save_error;
+
+    std::int64_t lag() const { return std::max<std::int64_t>(0, store->last_seq() - done); }
+};
+
+/// A span of one master's archive on its way: a batch that was sent, or breaches behind one that need no sending.
+struct flight
+{
+    std::shared_ptr<feed> from;
+    std::shared_ptr<generation> by;
+    confirmed_batch record;
+    std::size_t messages = 0;  // of the batch; 0: nothing to send
+    std::size_t bytes = 0;
+    std::int64_t archived = 0;  // ms, of the last breach
+    bool is_batch() const { return messages > 0; }
+};
+
+void merge(confirmed_batch& into, const confirmed_batch& more)
+{
+    into.last_seq = more.last_seq;
+    into.sent += more.sent;
+    into.held_back += more.held_back;
+    into.undeliverable += more.undeliverable;
+}
+
+/// Whether another connection is needed for b than for a.
+bool same_way(const transport::options& a, const transport::options& b)
+{
+    return a.kind == b.kind && a.addresses == b.addresses && transport::wire_of(a) == transport::wire_of(b) &&
+           a.tls == b.tls;
+}
+
+/// Many waiters, all woken together, who look for themselves.
+class condition
+{
+public:
+    explicit condition(const asio::any_io_executor& ex) : timer_(ex) { timer_.expires_at(clock::time_point::max()); }
+    void notify() { timer_.cancel(); }
+    awaitable<void> wait()
+    {
+        auto token = asio::as_tuple(asio::use_awaitable);
+        co_await timer_.async_wait(token);
+    }
+
+private:
+    asio::steady_timer timer_;
+};
+
+}  // namespace
+
+struct delivery::impl
+{
+    impl(asio::any_io_executor e, settings s, std::int64_t began, limits l)
+        : ex(std::move(e)),
+          bounds(l),
+          first_ran(began),
+          name(s.options.name),
+          tasks(ex, [this](const std::string&, std::exception_ptr error) { task_failed(error); }),
+          turns(ex, l.spans_at_once),
+          lane(ex, 1),
+          up_again(ex),
+          room(ex),
+          conn_bell(ex),
+          run_bell(ex),
+          window(l.window),
+          batch(transport::wire::datagram),
+          retry(l.first_retry, l.last_retry),
+          random(std::random_device{}())
+    {
+        count.name = name;
+        take_over(std::move(s));
+        new_connector();
+    }
+
+    // --- settings ---------------------------------------------------------------------------------------------------
+
+    void take_over(settings s)
+    {
+        auto next = std::make_shared<generation>();
+        next->with = std::move(s);
+        next->with.options.name = name;
+        if (next->with.options.start)
+            next->cutoff = first_ran - next->with.options.start->count();
+        next->lines.resize(next->with.policy->lines().size());
+        const auto pace = next->with.options.pace_per_second;
+        if (!current || current->with.options.pace_per_second != pace)
+            pacer = transport::pacer(pace);
+        current = std::move(next);
+    }
+
+    void new_connector()
+    {
+        const auto& o = current->with.options;
+        connector = std::make_unique<transport::connector>(ex, o.transport, bounds.transport);
+        auto b = bounds.window;
+        if (o.transport.kind == transport::protocol::udp)
+        {
+            // A batch waits 50 ms for its confirmation, so a pace over 1280/s needs more than one in flight.
+            const auto paced = static_cast<std::size_t>(std::clamp(std::ceil(o.pace_per_second * 0.06), 0.0, 4096.0));
+            b.messages = std::max(bounds.udp_window, paced);
+        }
+        window = transport::send_window(b);
+        other_way = false;
+    }
+
+    // --- state of the connection ------------------------------------------------------------------------------------
+
+    bool can_send() const
+    {
+        return conn && conn->now() == transport::connection::state::up && !draining && !stopping;
+    }
+
+    void failing(const failure& why)
+    {
+        if (count.error.empty())
+            count.error_since = now_ms();
+        count.error = text::printable(why.detail, 500);
+        const auto now = clock::now();
+        std::erase_if(logged, [now](const auto& l) { return now - l.second >= same_words; });
+        if (logged.size() < 16 && logged.emplace(count.error, now).second)
+        {
+            log::warning("deliver", name, "cannot deliver, the archive keeps what waits", {{"error", count.error}});
+            said_failing = true;
+        }
+    }
+
+    void proved_itself()
+    {
+        proven = true;
+        connector->worked();
+        retry.succeeded();
+        if (said_failing || !said_connected)
+            log::info("deliver", name, "connected", {{"to", conn->peer()}});
+        said_failing = false;
+        said_connected = true;
+        count.error.clear();
+        count.error_since = 0;
+    }
+
+    void became_up()
+    {
+        taken = 0;
+        proven = false;
+        draining = false;
+        connected_at = clock::now();
+        first_again_at = connected_at + bounds.first_again;
+        batch = transport::batch(transport::wire_of(connector->settings()));
+        count.now = status::state::connected;
+        count.connected_to = conn->peer();
+        ++count.connects;
+        up_again.notify();
+    }
+
+    void connection_changed()
+    {
+        collect();
+        conn_bell.ring();
+        room.ring();
+        run_bell.ring();
+    }
+
+    /// Takes in what the transport confirmed.
+    void collect()
+    {
+        if (!conn)
+            return;
+        const auto confirmed = conn->confirmed();
+        while (!flights.empty())
+        {
+            auto& f = flights.front();
+            if (f.is_batch())
+            {
+                if (taken == confirmed)
+                    break;
+                ++taken;
+                window.confirmed(f.messages, f.bytes);
+                count.confirmed += f.record.sent;
+                count.last_confirmed = now_ms();
+            }
+            arrived(f);
+            flights.pop_front();
+        }
+    }
+
+    /// f and everything of its master before it is done.
+    void arrived(flight& f)
+    {
+        auto& m = *f.from;
+        if (m.last == &f)
+            m.last = nullptr;
+        if (m.in_flight > 0)  // else the master was removed meanwhile
+            --m.in_flight;
+        done(f);
+    }
+
+    void done(flight& f)
+    {
+        auto& m = *f.from;
+        m.done = f.record.last_seq;
+        m.waiting_since = m.lag() > 0 ? f.archived : 0;
+        if (!m.unsaved.empty() && m.unsaved.back().by == f.by)
+            merge(m.unsaved.back().record, f.record);
+        else
+            m.unsaved.push_back(finished{f.record, f.by, clock::now()});
+        m.save_bell.ring();
+        m.settled.ring();
+    }
+
+    /// Breaches that need no sending: done at once, or with what is in flight before them.
+    void pass(flight f)
+    {
+        auto& m = *f.from;
+        m.position = f.record.last_seq;
+        if (m.in_flight == 0)
+        {
+            done(f);
+            return;
+        }
+        if (m.last && !m.last->is_batch() && m.last->by == f.by)
+        {
+            merge(m.last->record, f.record);
+            m.last->archived = f.archived;
+            return;
+        }
+        take_off(std::move(f));
+    }
+
+    void take_off(flight f)
+    {
+        auto& m = *f.from;
+        m.position = f.record.last_seq;
+        ++m.in_flight;
+        flights.push_back(std::move(f));
+        m.last = &flights.back();  // a deque's elements stay where they are while its ends change
+    }
+
+    /// Everything unconfirmed is for sending again.
+    void start_again()
+    {
+        ++epoch;
+        window.broken();
+        flights.clear();
+        for (auto& [_, m] : feeds)
+        {
+            m->position = m->done;
+            m->in_flight = 0;
+            m->last = nullptr;
+            m->bell.ring();
+            m->settled.ring();
+        }
+        for (auto& m : leaving)
+        {
+            m->in_flight = 0;
+            m->last = nullptr;
+            m->settled.ring();
+        }
+        room.ring();
+    }
+
+    /// Ends the present connection, broken or not.
+    awaitable<void> disconnect()
+    {
+        collect();
+        count.connected_to.clear();
+        start_again();
+        co_await conn->close();
+        while (sending)
+            co_await conn_bell.wait(seconds(1));
+        conn.reset();
+        draining = false;
+    }
+
+    /// Sends nothing more and waits until what is in flight is confirmed.
+    awaitable<void> retire()
+    {
+        draining = true;
+        room.ring();
+        const auto until = clock::now() + retire_limit;
+        for (;;)
+        {
+            collect();
+            const auto left = until - clock::now();
+            if ((flights.empty() && !sending) || conn->now() == transport::connection::state::over ||
+                left <= duration::zero())
+                break;
+            co_await conn_bell.wait(left);
+        }
+        if (!sending && conn->now() != transport::connection::state::over)
+            co_await conn->finish(milliseconds(250));
+        co_await disconnect();
+    }
+
+    awaitable<void> wait_to_retry(failure why)
+    {
+        failing(why);
+        count.now = status::state::waiting;
+        const auto until = clock::now() + retry.next(std::uniform_real_distribution<double>(0, 1)(random));
+        while (!stopping && !other_way)
+        {
+            const auto left = until - clock::now();
+            if (left <= duration::zero())
+                break;
+            co_await conn_bell.wait(left);
+        }
+    }
+
+    awaitable<void> keep_connected()
+    {
+        while (!stopping)
+        {
+            if (other_way)
+                new_connector();
+            count.now = status::state::connecting;
+            transport::connector::notify changed = [this] { connection_changed(); };
+            auto opened = co_await connector->connect(std::move(changed));
+            if (!opened)
+            {
+                auto why = opened.error();
+                co_await wait_to_retry(std::move(why));
+                continue;
+            }
+            conn = std::move(*opened);
+            became_up();
+            co_await stay_connected();
+        }
+    }
+
+    /// Until the connection is gone, or stop() wants it for itself.
+    awaitable<void> stay_connected()
+    {
+        for (;;)
+        {
+            collect();
+            if (stopping)
+                co_return;
+            const auto now = clock::now();
+            const bool is_over = conn->now() == transport::connection::state::over;
+            if (!proven && (taken > 0 || (!is_over && now - connected_at >= bounds.proven)))
+                proved_itself();
+            if (is_over)
+                break;
+            if (other_way)
+            {
+                co_await retire();
+                co_return;
+            }
+            if (connector->is_on_another() && now >= first_again_at)
+            {
+                first_again_at = now + bounds.first_again;
+                transport::connector::notify changed = [this] { connection_changed(); };
+                auto opened = co_await connector->connect_first(std::move(changed));
+                if (opened)
+                {
+                    first = std::move(*opened);
+                    co_await retire();
+                    conn = std::move(first);
+                    log::info("deliver", name, "back on the first address", {{"to", conn->peer()}});
+                    became_up();
+                }
+                continue;
+            }
+            auto wait = until_rung;
+            if (!proven)
+                wait = connected_at + bounds.proven - now;
+            if (connector->is_on_another())
+                wait = std::min(wait, first_again_at - now);
+            co_await conn_bell.wait(wait);
+        }
+        const auto why = conn->reason().value_or(fail(asio::error::eof, conn->peer() + ": closed"));
+        const bool in_order = why.code == asio::error::eof && flights.empty();
+        const bool worked = proven;
+        if (!worked)
+            connector->did_not_work();
+        if (!in_order)
+            ++count.breaks;
+        co_await disconnect();
+        // One that worked is made again at once; one that never did waits its turn.
+        if (!worked)
+            co_await wait_to_retry(why);
+        else if (!in_order)
+            failing(why);
+    }
+
+    // --- one master -------------------------------------------------------------------------------------------------
+
+    void start(const std::shared_ptr<feed>& m)
+    {
+        tasks.spawn(m->feeding, deliver_from(m));
+        tasks.spawn(m->saving, save_cursor(m));
+    }
+
+    bool is_ending(const feed& m) const { return stopping || m.closing; }
+
+    void note(const feed& m, std::string& kept, std::string_view doing, const failure& why)
+    {
+        if (kept == why.detail)
+            return;
+        kept = why.detail;
+        log::error("deliver", name, doing, {{"master", m.info.name}, {"error", why.detail}});
+    }
+
+    void mended(const feed& m, std::string& kept)
+    {
+        if (kept.empty())
+            return;
+        kept.clear();
+        log::info("deliver", name, "archive works again", {{"master", m.info.name}});
+    }
+
+    /// This master's archive failed: nobody else waits for it.
+    awaitable<void> pause(std::shared_ptr<feed> m)
+    {
+        const auto until = clock::now() + m->retry.next(std::uniform_real_distribution<double>(0, 1)(random));
+        while (!is_ending(*m))
+        {
+            const auto left = until - clock::now();
+            if (left <= duration::zero())
+                break;
+            co_await m->bell.wait(left);
+        }
+    }
+
+    awaitable<void> open_cursor(std::shared_ptr<feed> m)
+    {
+        while (!is_ending(*m))
+        {
+            auto formerly = current->with.options.formerly;
+            auto cursor = co_await m->store->ensure_cursor(name, std::move(formerly), 0);
+            if (!cursor)
+            {
+                note(*m, m->read_error, "cannot read the cursor", cursor.error());
+                co_await pause(m);
+                continue;
+            }
+            mended(*m, m->read_error);
+            m->retry.succeeded();
+            m->position = m->done = m->counted = cursor->seq;
+            m->has_cursor = true;
+            if (m->lag() == 0)
+                co_return;
+            // For the age of what waits.
+            auto oldest = co_await m->store->read(m->done, 1, 1);
+            if (oldest && !oldest->breaches.empty())
+                m->waiting_since = oldest->breaches.front().archived;
+            co_return;
+        }
+    }
+
+    awaitable<void> deliver_from(std::shared_ptr<feed> m)
+    {
+        co_await open_cursor(m);
+        while (!is_ending(*m))
+        {
+            if (!can_send())
+            {
+                co_await up_again.wait();
+                continue;
+            }
+            if (m->store->last_seq() <= m->position)
+            {
+                co_await m->bell.wait(until_rung);
+                continue;
+            }
+            auto turn = co_await turns.enter();
+            if (is_ending(*m) || !can_send())
+                continue;
+            const auto at = epoch;
+            const auto after = m->position;
+            turn.lend_after(bounds.slow_read);
+            auto span = co_await m->store->read(after, bounds.span_breaches, bounds.span_bytes);
+            turn.keep();
+            if (!span)
+            {
+                turn.leave();
+                note(*m, m->read_error, "cannot read the archive", span.error());
+                co_await pause(m);
+                continue;
+            }
+            mended(*m, m->read_error);
+            m->retry.succeeded();
+            if (at != epoch)
+                continue;
+            if (span->breaches.empty() && span->scanned_to <= after)
+            {
+                // last_seq runs ahead of what can be read: no reason to spin.
+                turn.leave();
+                co_await m->bell.wait(seconds(1));
+                continue;
+            }
+            co_await send_span(m, *span, at);
+        }
+    }
+
+    /// Waits until one more message may go; false if it is no use any more.
+    awaitable<bool> wait_for_room(std::shared_ptr<feed> m, std::uint64_t at)
+    {
+        while (at == epoch && can_send() && !m->closing && window.full())
+            co_await room.wait(until_rung);
+        co_return at == epoch && can_send() && !m->closing;
+    }
+
+    /// The same for the pace.
+    awaitable<bool> wait_for_pace(std::shared_ptr<feed> m, std::uint64_t at, duration wait)
+    {
+        const auto until = clock::now() + wait;
+        while (at == epoch && can_send() && !m->closing)
+        {
+            const auto left = until - clock::now();
+            if (left <= duration::zero())
+                break;
+            co_await room.wait(left);
+        }
+        co_return at == epoch && can_send() && !m->closing;
+    }
+
+    awaitable<void> send_span(std::shared_ptr<feed> m, const archive_span& span, std::uint64_t at)
+    {
+        std::size_t next = 0;
+        while (next < span.breaches.size())
+        {
+            auto mine = co_await lane.enter();
+            const bool useful = co_await wait_for_room(m, at);
+            if (!useful)
+                co_return;
+            const auto before = next;
+            auto f = prepare(m, span, next);
+            if (!f.is_batch())
+            {
+                if (next > before)
+                    pass(std::move(f));
+                mine.leave();
+                co_await asio::post(ex, asio::use_awaitable);
+                if (at != epoch || is_ending(*m))
+                    co_return;
+                continue;
+            }
+            if (const auto wait = pacer.take(batch.count(), clock::now()); wait > duration::zero())
+            {
+                const bool still = co_await wait_for_pace(m, at, wait);
+                if (!still)
+                    co_return;
+            }
+            const bool sent = co_await send(std::move(f), span, at);
+            if (!sent)
+                co_return;
+        }
+        if (at == epoch && span.scanned_to > m->position)
+        {
+            flight gap;
+            gap.from = m;
+            gap.by = current;
+            gap.record.first_seq = m->position + 1;
+            gap.record.last_seq = span.scanned_to;
+            gap.archived = now_ms();
+            pass(std::move(gap));
+        }
+    }
+
+    /// Decides and formats from span[next] on as much as fits one batch, and moves next.
+    flight prepare(const std::shared_ptr<feed>& m, const archive_span& span, std::size_t& next)
+    {
+        flight f;
+        f.from = m;
+        f.by = current;
+        auto& with = current->with;
+        const auto& o = with.options;
+        batch.clear();
+        in_batch.clear();
+        const auto most = std::min({bounds.batch_messages, window.messages_free(), pacer.burst()});
+        // A run of held-back breaches gives way to other work now and then.
+        const auto stop = std::min(span.breaches.size(), next + std::max<std::size_t>(1, bounds.batch_messages));
+        f.record.first_seq = span.breaches[next].seq;
+        for (; next < stop && batch.count() < most; ++next)
+        {
+            const auto& a = span.breaches[next];
+            const bool fresh = a.seq > m->counted;
+            // Without any time of its own a breach is as old as its arrival: nothing is passed over for lack of a date.
+            const auto created = a.key.created != 0 ? a.key.created : a.archived;
+            if (current->cutoff && created < *current->cutoff)
+            {
+                count.passed_over += fresh;
+            }
+            else if (auto read = scratch.read(a.body); !read)
+            {
+                if (fresh)
+                    undeliverable(*m, a.key, read.error().detail);
+                ++f.record.undeliverable;
+            }
+            else
+            {
+                auto said = with.policy->decide(scratch);
+                if (log::enabled(log::level::debug))
+                    log::debug("deliver", name, said.forward ? "forward" : "held back",
+                               {{"master", m->info.name}, {"pbid", std::to_string(a.key.pbid)}, {"reason", said.reason}});
+                if (!said.forward && !o.format.mark_held_back)
+                {
+                    ++f.record.held_back;
+                }
+                else
+                {
+                    message.clear();
+                    const auto became = with.formatter->message(scratch, m->info, said, message);
+                    if (became == format::verdict::undeliverable)
+                    {
+                        if (fresh)
+                            undeliverable(*m, a.key, "does not fit max_message, not even shortened");
+                        ++f.record.undeliverable;
+                    }
+                    else
+                    {
+                        const auto bytes = batch.bytes().size() + message.size();
+                        const auto free = window.bytes_free();
+                        if (batch.count() > 0 && bytes > std::min(free, bounds.batch_bytes))
+                            break;  // decided again with the next batch: what it counts is counted then
+                        batch.add(message);
+                        in_batch.push_back(next);
+                        ++f.record.sent;
+                        count.shortened += fresh && became == format::verdict::shortened;
+                    }
+                    // Marked breaches are sent, and still what the policy held back.
+                    f.record.held_back += !said.forward;
+                }
+                if (fresh)
+                {
+                    ++(said.forward ? count.forwarded : count.held_back);
+                    ++current->decided;
+                    if (said.line < current->lines.size())
+                        ++current->lines[said.line];
+                }
+            }
+            f.record.last_seq = a.seq;
+            f.archived = a.archived;
+            m->counted = std::max(m->counted, a.seq);
+        }
+        f.messages = batch.count();
+        f.bytes = batch.bytes().size();
+        return f;
+    }
+
+    /// Sends the prepared batch; true if the span may go on.
+    awaitable<bool> send(flight f, const archive_span& span, std::uint64_t at)
+    {
+        struct in_progress
+        {
+            explicit in_progress(impl& o) : owner(o) { owner.sending = true; }
+            in_progress(const in_progress&) = delete;
+            in_progress& operator=(const in_progress&) = delete;
+            ~in_progress()
+            {
+                owner.sending = false;
+                owner.conn_bell.ring();
+                owner.run_bell.ring();
+            }
+            impl& owner;
+        };
+        auto m = f.from;
+        window.sent(f.messages, f.bytes);
+        count.sent += static_cast<std::int64_t>(f.messages);
+        // In the air before the first byte is: what a cancellation cuts off counts as unconfirmed.
+        take_off(std::move(f));
+        auto* mine = &flights.back();
+        in_progress mark(*this);
+        auto report = co_await conn->send(batch);
+        if (at != epoch || !report)
+            co_return false;
+        for (const auto i : report->undeliverable)
+        {
+            // The flight is still there: a batch is confirmed only after send() told of it.
+            const auto& a = span.breaches[in_batch[i]];
+            if (a.seq > m->too_long)
+                undeliverable(*m, a.key, "no datagram to this collector can carry it (" +
+                                             std::to_string(batch.piece(i).size()) + " bytes): lower max_message");
+            m->too_long = std::max(m->too_long, a.seq);
+            --mine->record.sent;
+            ++mine->record.undeliverable;
+            --count.sent;
+        }
+        co_return true;
+    }
+
+    void undeliverable(const feed& m, const breach_key& key, const std::string& why)
+    {
+        ++count.undeliverable;
+        // Named by explain in any case; the log gets one line a second at most.
+        const auto now = clock::now();
+        ++unnamed;
+        if (named_at && now - *named_at < seconds(1))
+            return;
+        named_at = now;
+        log::warning("deliver", name, "undeliverable, passed over",
+                     {{"master", m.info.name},
+                      {"pbid", std::to_string(key.pbid)},
+                      {"created", std::to_string(key.created)},
+                      {"reason", text::printable(why, 300)},
+                      {"count", std::to_string(std::exchange(unnamed, 0))}});
+    }
+
+    // --- cursors ----------------------------------------------------------------------------------------------------
+
+    static bool is_urgent(const confirmed_batch& b) { return b.sent > 0 || b.undeliverable > 0; }
+
+    /// Saves what is done, one commit at a time: what arrives meanwhile goes with the next one.
+    awaitable<void> save_cursor(std::shared_ptr<feed> m)
+    {
+        backoff again(bounds.first_retry, bounds.last_retry);
+        for (;;)
+        {
+            if (m->unsaved.empty())
+            {
+                if (last_save || (m->closing && m->in_flight == 0 && !tasks.has(m->feeding)))
+                    co_return;
+                co_await m->save_bell.wait(until_rung);
+                continue;
+            }
+            const auto& oldest = m->unsaved.front();
+            if (m->unsaved.size() == 1 && !is_urgent(oldest.record) && !stopping && !m->closing)
+            {
+                // A filtered stream costs a commit every few seconds, not one per breach.
+                const auto left = oldest.since + bounds.lazy_commit - clock::now();
+                if (left > duration::zero())
+                {
+                    co_await m->save_bell.wait(left);
+                    continue;
+                }
+            }
+            auto work = std::move(m->unsaved.front());
+            m->unsaved.pop_front();
+            auto saved = co_await save(m, work);
+            if (saved)
+            {
+                mended(*m, m->save_error);
+                again.succeeded();
+                continue;
+            }
+            note(*m, m->save_error, "cannot save the cursor; what was delivered is repeated after a restart", saved.error());
+            if (!m->unsaved.empty() && m->unsaved.front().by == work.by)
+            {
+                merge(work.record, m->unsaved.front().record);
+                m->unsaved.pop_front();
+            }
+            m->unsaved.push_front(std::move(work));
+            if (last_save)
+                co_return;
+            const auto until = clock::now() + again.next(std::uniform_real_distribution<double>(0, 1)(random));
+            while (!last_save)
+            {
+                const auto left = until - clock::now();
+                if (left <= duration::zero())
+                    break;
+                co_await m->save_bell.wait(left);
+            }
+        }
+    }
+
+    awaitable<outcome<bool>> save(std::shared_ptr<feed> m, const finished& work)
+    {
+        if (m->hashed != work.by)
+        {
+            std::string policy_hash, fields_hash;
+            if (auto policy = work.by->with.policy->text(); !policy.empty())
+            {
+                auto hash = co_await m->store->remember(std::move(policy));
+                if (!hash)
+                    co_return hash.error();
+                policy_hash = std::move(*hash);
+            }
+            if (auto fields = work.by->with.fields_text; !fields.empty())
+            {
+                auto hash = co_await m->store->remember(std::move(fields));
+                if (!hash)
+                    co_return hash.error();
+                fields_hash = std::move(*hash);
+            }
+            m->policy_hash = std::move(policy_hash);
+            m->fields_hash = std::move(fields_hash);
+            m->hashed = work.by;
+        }
+        auto record = work.record;
+        record.policy_hash = m->policy_hash;
+        record.fields_hash = m->fields_hash;
+        auto saved = co_await m->store->confirm(name, std::move(record));
+        co_return saved;
+    }
+
+    // --- the whole --------------------------------------------------------------------------------------------------
+
+    void task_failed(std::exception_ptr error)
+    {
+        if (!failed)
+            failed = error;
+        run_bell.ring();
+    }
+
+    void wake_all()
+    {
+        up_again.notify();
+        room.ring();
+        conn_bell.ring();
+        run_bell.ring();
+        for (auto& [_, m] : feeds)
+        {
+            m->bell.ring();
+            m->save_bell.ring();
+        }
+    }
+
+    awaitable<void> run()
+    {
+        count.running = true;
+        for (auto& [_, m] : feeds)
+            start(m);
+        tasks.spawn("connect", keep_connected());
+        std::exception_ptr error;
+        try
+        {
+            while (!stopping && !failed)
+                co_await run_bell.wait(until_rung);
+            if (!failed)
+                co_await drain();
+        }
+        catch (...)
+        {
+            error = std::current_exception();
+        }
+        // The cursors after a write must be saved whatever ends the run (CONTRIBUTING.md, "Asynchronous code").
+        auto shield = asio::disable_cancellation();
+        co_await asio::this_coro::reset_cancellation_state(shield);
+        co_await shut_down();
+        if (failed)
+            error = failed;
+        if (error)
+            std::rethrow_exception(error);
+    }
+
+    /// Finishes what is in flight.
+    awaitable<void> drain()
+    {
+        tasks.cancel("connect");
+        wake_all();
+        std::string connecting("connect");
+        co_await tasks.join(std::move(connecting), bounds.drain);
+        const auto until = clock::now() + bounds.drain;
+        while (sending)
+        {
+            const auto left = until - clock::now();
+            if (left <= duration::zero())
+                co_return;
+            co_await run_bell.wait(left);
+        }
+        if (conn && conn->now() != transport::connection::state::over)
+            co_await conn->finish(bounds.finish);
+        collect();
+    }
+
+    awaitable<void> shut_down()
+    {
+        stopping = true;
+        tasks.cancel("connect");
+        for (auto& [_, m] : feeds)
+            tasks.cancel(m->feeding);
+        wake_all();
+        for (auto& [_, m] : feeds)
+        {
+            std::string task = m->feeding;
+            co_await tasks.join(std::move(task), seconds(5));
+        }
+        std::string connecting("connect");
+        co_await tasks.join(std::move(connecting), seconds(5));
+        if (conn)
+        {
+            collect();
+            co_await conn->close();
+        }
+        if (first)
+            co_await first->close();
+        last_save = true;
+        wake_all();
+        const bool saved = co_await tasks.join(seconds(1));
+        if (!saved)
+            tasks.cancel();
+        for (bool ended = saved; !ended;)
+            ended = co_await tasks.join(std::chrono::minutes(1));
+        conn.reset();
+        first.reset();
+        flights.clear();
+        count.now = status::state::stopped;
+        count.connected_to.clear();
+        count.running = false;
+    }
+
+    void add(std::shared_ptr<archive> store, format::master_info info)
+    {
+        if (auto at = feeds.find(info.name); at != feeds.end())
+        {
+            at->second->info = std::move(info);
+            return;
+        }
+        auto key = info.name;
+        auto m = std::make_shared<feed>(
+            ex, std::move(store), std::move(info), ++feeds_made, backoff(bounds.first_retry, bounds.last_retry));
+        feeds.emplace(std::move(key), m);
+        if (count.running && !stopping)
+            start(m);
+    }
+
+    awaitable<void> remove(std::string master)
+    {
+        auto at = feeds.find(master);
+        if (at == feeds.end())
+            co_return;
+        auto m = at->second;
+        feeds.erase(at);
+        leaving.push_back(m);
+        m->closing = true;
+        m->bell.ring();
+        up_again.notify();
+        room.ring();
+        const auto until = clock::now() + seconds(2);
+        while (m->in_flight > 0)
+        {
+            const auto left = until - clock::now();
+            if (left <= duration::zero())
+                break;
+            co_await m->settled.wait(left);
+        }
+        tasks.cancel(m->feeding);
+        std::string feeding = m->feeding;
+        co_await tasks.join(std::move(feeding), seconds(5));
+        m->in_flight = 0;
+        m->save_bell.ring();
+        std::string saving = m->saving;
+        const bool saved = co_await tasks.join(saving, seconds(2));
+        if (!saved)
+        {
+            tasks.cancel(m->saving);
+            co_await tasks.join(std::move(saving), seconds(5));
+        }
+        // Flights of it that are still out keep it alive; nobody saves them, so they are repeated at worst.
+        std::erase(leaving, m);
+    }
+
+    status now() const
+    {
+        auto s = count;
+        const auto at = now_ms();
+        for (const auto& [key, m] : feeds)
+        {
+            cursor_status c;
+            c.master = key;
+            c.seq = m->done;
+            c.lag = m->has_cursor ? m->lag() : 0;
+            c.error = m->read_error.empty() ? m->save_error : m->read_error;
+            s.lag += c.lag;
+            if (c.lag > 0 && m->waiting_since > 0)
+                s.lag_seconds = std::max(s.lag_seconds, (at - m->waiting_since) / 1000);
+            s.cursors.push_back(std::move(c));
+        }
+        s.unconfirmed = window.unconfirmed();
+        s.policy_lines = current->lines;
+        return s;
+    }
+
+    asio::any_io_executor ex;
+    limits bounds;
+    std::int64_t first_ran;
+    std::string name;
+    task_group tasks;
+    turnstile turns;     // spans in memory
+    turnstile lane;      // one batch at a time
+    condition up_again;  // for feeds, while there is no connection
+    doorbell room;       // for the one in the lane
+    doorbell conn_bell;  // for the task that keeps the connection
+    doorbell run_bell;
+    transport::send_window window;
+    transport::pacer pacer{0};
+    transport::batch batch;
+    std::vector<std::size_t> in_batch;  // which breach of the span each message is
+    std::string message;
+    breach scratch;
+    std::shared_ptr<generation> current;
+    std::unique_ptr<transport::connector> connector;
+    std::unique_ptr<transport::connection> conn, first;
+    std::uint64_t taken = 0;  // batches of conn whose confirmation was taken in
+    std::deque<flight> flights;
+    std::uint64_t epoch = 0;  // of positions: counts how often everything unconfirmed went back
+    std::map<std::string, std::shared_ptr<feed>, std::less<>> feeds;
+    std::vector<std::shared_ptr<feed>> leaving;
+    std::uint64_t feeds_made = 0;
+    backoff retry;
+    std::minstd_rand random;
+    clock::time_point connected_at{}, first_again_at{};
+    bool proven = false;
+    bool draining = false;
+    bool sending = false;
+    bool stopping = false;
+    bool last_save = false;
+    bool other_way = false;  // the transport's options changed
+    bool said_failing = false, said_connected = false;
+    std::map<std::string, clock::time_point> logged;
+    std::optional<clock::time_point> named_at;
+    std::int64_t unnamed = 0;
+    std::exception_ptr failed;
+    status count;
+};
+
+delivery::delivery(asio::any_io_executor ex, settings s, std::int64_t first_ran, limits l)
+    : impl_(std::make_unique<impl>(std::move(ex), std::move(s), first_ran, l))
+{}
+
+delivery::~delivery() = default;
+
+const std::string& delivery::name() const
+{
+    return impl_->name;
+}
+
+void delivery::add_master(std::shared_ptr<archive> store, format::master_info info)
+{
+    impl_->add(std::move(store), std::move(info));
+}
+
+awaitable<void> delivery::remove_master(std::string master)
+{
+    return impl_->remove(std::move(master));
+}
+
+void delivery::ring(std::string_view master)
+{
+    auto at = impl_->feeds.find(master);
+    if (at == impl_->feeds.end())
+        return;
+    auto& m = *at->second;
+    if (m.waiting_since == 0 && m.lag() > 0)
+        m.waiting_since = now_ms();
+    m.bell.ring();
+}
+
+void delivery::reconfigure(settings s)
+{
+    if (!same_way(s.options.transport, impl_->connector->settings()))
+        impl_->other_way = true;
+    else
+        impl_->other_way = false;
+    impl_->take_over(std::move(s));
+    impl_->conn_bell.ring();
+}
+
+void delivery::count_lost(std::int64_t breaches)
+{
+    impl_->count.lost += breaches;
+}
+
+awaitable<void> delivery::run()
+{
+    return impl_->run();
+}
+
+void delivery::stop()
+{
+    impl_->stopping = true;
+    impl_->wake_all();
+}
+
+status delivery::now() const
+{
+    return impl_->now();
+}
+
+}  // namespace dtbridge::deliver

@@ -1,0 +1,200 @@
+#include <dtbridge/transport/transport.hpp>
+
+#include <boost/asio/error.hpp>
+#include <boost/asio/ip/udp.hpp>
+
+#include <sys/stat.h>
+
+#include <array>
+#include <charconv>
+#include <utility>
+
+#include <transport/address_order.hpp>
+#include <transport/stream_connection.hpp>
+#include <transport/udp_connection.hpp>
+
+namespace dtbridge::transport
+{
+
+namespace
+{
+
+/// Tells whether a file is the one that was read: renewed certificates are picked up at the next connection.
+struct file_mark
+{
+    std::int64_t inode = 0, size = 0, seconds = 0, nanoseconds = 0;
+    bool operator==(const file_mark&) const = default;
+};
+
+file_mark mark_of(const std::string& path)
+{
+    struct stat s{};
+    if (path.empty() || ::stat(path.c_str(), &s) != 0)
+        return {};
+    return {static_cast<std::int64_t>(s.st_ino), s.st_size, s.st_mtim.tv_sec, s.st_mtim.tv_nsec};
+}
+
+std::array<file_mark, 3> marks_of(const net::tls_options& o)
+{
+    return {mark_of(o.ca_file), mark_of(o.cert_file), mark_of(o.key_file)};
+}
+
+}  // namespace
+
+struct connector::impl
+{
+    impl(asio::any_io_executor e, options o, timing t)
+        : ex(std::move(e)), settings(std::move(o)), times(t), order(settings.addresses.size()),
+          turn(settings.addresses.size(), 0)
+    {}
+
+    outcome<std::shared_ptr<net::tls_client>> tls_client()
+    {
+        const auto marks = marks_of(settings.tls);
+        if (client && marks == client_marks)
+            return client;
+        auto made = net::make_tls_client(settings.tls);
+        if (!made)
+            return made;
+        client = *made;
+        client_marks = marks;
+        return client;
+    }
+
+    awaitable<outcome<std::unique_ptr<connection>>> open(std::size_t index, notify changed)
+    {
+        using answer = outcome<std::unique_ptr<connection>>;
+        if (settings.kind == protocol::udp)
+        {
+            auto opened = co_await open_udp(index, std::move(changed));
+            co_return opened;
+        }
+        net::connect_options o;
+        o.peer = settings.addresses[index];
+        o.server_name = settings.tls.server_name;
+        o.limit = times.connect;
+        if (settings.kind == protocol::tls)
+        {
+            auto tls = tls_client();
+            if (!tls)
+                co_return answer(tls.error());
+            o.tls = *tls;
+        }
+        const auto name = o.peer.text();
+        auto stream = co_await net::connect(std::move(o));
+        if (!stream)
+            co_return answer(stream.error());
+        auto full_name = name;
+        if (const auto& address = (*stream)->peer().address; !address.empty() && address != name)
+            full_name += " (" + address + ")";
+        co_return answer(std::unique_ptr<connection>(std::make_unique<stream_connection>(
+            ex, std::move(*stream), std::move(full_name), times, std::move(changed))));
+    }
+
+    awaitable<outcome<std::unique_ptr<connection>>> open_udp(std::size_t index, notify changed)
+    {
+        using answer = outcome<std::unique_ptr<connection>>;
+        const auto peer = settings.addresses[index];
+        auto found = co_await net::resolve(peer.host, times.connect);
+        if (!found)
+            co_return answer(found.error());
+        failure last = fail(errc::resolve_failed, peer.text() + ": the name has no address");
+        for (std::size_t i = 0; i < found->size(); ++i)
+        {
+            // Where a name has several addresses (localhost: ::1 and 127.0.0.1) and the one in use refuses, the next one
+            // has its turn.
+            const auto& text = (*found)[(i + turn[index]) % found->size()];
+            error_code ec;
+            auto address = asio::ip::make_address(text, ec);
+            if (ec)
+                continue;
+            asio::ip::udp::endpoint to(address, peer.port);
+            asio::ip::udp::socket socket(ex);
+            socket.open(to.protocol(), ec);
+            if (!ec)
+                socket.non_blocking(true, ec);
+            if (!ec)
+                socket.connect(to, ec);
+            if (ec)
+            {
+                last = fail(ec, peer.text() + " (" + text + "): " + ec.message());
+                continue;
+            }
+            auto name = peer.text();
+            if (text != peer.host)
+                name += " (" + text + ")";
+            co_return answer(std::unique_ptr<connection>(
+                std::make_unique<udp_connection>(std::move(socket), std::move(name), times, std::move(changed))));
+        }
+        co_return answer(last);
+    }
+
+    asio::any_io_executor ex;
+    options settings;
+    timing times;
+    address_order order;
+    std::vector<std::size_t> turn;  // per address: which of its resolved addresses (UDP)
+    std::size_t current = 0;
+    std::shared_ptr<net::tls_client> client;
+    std::array<file_mark, 3> client_marks;
+};
+
+connector::connector(asio::any_io_executor ex, options o, timing t)
+    : impl_(std::make_unique<impl>(std::move(ex), std::move(o), t))
+{}
+
+connector::~connector() = default;
+
+awaitable<outcome<std::unique_ptr<connection>>> connector::connect(notify changed)
+{
+    using answer = outcome<std::unique_ptr<connection>>;
+    std::optional<failure> all;
+    for (std::size_t n = 0; n < impl_->order.count(); ++n)
+    {
+        const auto index = impl_->order.at(n);
+        auto opened = co_await impl_->open(index, changed);
+        if (opened)
+        {
+            impl_->current = index;
+            co_return opened;
+        }
+        if (!all)
+            all = opened.error();
+        else
+            all->detail += "; " + opened.error().detail;
+    }
+    // Nobody works: the next attempt begins with the first again.
+    impl_->order.worked();
+    co_return answer(*all);
+}
+
+awaitable<outcome<std::unique_ptr<connection>>> connector::connect_first(notify changed)
+{
+    auto opened = co_await impl_->open(0, std::move(changed));
+    if (opened)
+        impl_->current = 0;
+    co_return opened;
+}
+
+bool connector::is_on_another() const
+{
+    return impl_->current != 0;
+}
+
+void connector::worked()
+{
+    impl_->order.worked();
+}
+
+void connector::did_not_work()
+{
+    impl_->order.did_not_work(impl_->current);
+    ++impl_->turn[impl_->current];
+}
+
+const options& connector::settings() const
+{
+    return impl_->settings;
+}
+
+}  // namespace dtbridge::transport

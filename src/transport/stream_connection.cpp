@@ -1,0 +1,268 @@
+#include <transport/stream_connection.hpp>
+
+#include <boost/asio/error.hpp>
+#include <boost/asio/ssl/error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace dtbridge::transport
+{
+
+namespace
+{
+
+// A read that is only there to notice the end has no deadline of its own: keepalive and TCP_USER_TIMEOUT are its bound.
+constexpr duration no_deadline = std::chrono::hours(24 * 365);
+
+bool is_orderly(const error_code& e)
+{
+    // A FIN without close_notify is an orderly end too: "a peer that answers no close_notify is no error"
+    // (formats.md 5.3), and the contract counts FINs.
+    return e == asio::error::eof || e == asio::ssl::error::stream_truncated;
+}
+
+/// What the operator can do about an alert that came after the handshake.
+std::string_view advice(const error_code& e)
+{
+    if (e.category() != asio::error::get_ssl_category())
+        return "";
+    switch (ERR_GET_REASON(static_cast<unsigned long>(e.value())))
+    {
+        case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+            return "; the collector asks for a client certificate: set tls.cert_file and tls.key_file";
+        case SSL_AD_REASON_OFFSET + SSL_AD_BAD_CERTIFICATE:
+        case SSL_AD_REASON_OFFSET + SSL_AD_UNSUPPORTED_CERTIFICATE:
+        case SSL_AD_REASON_OFFSET + SSL_AD_CERTIFICATE_REVOKED:
+        case SSL_AD_REASON_OFFSET + SSL_AD_CERTIFICATE_EXPIRED:
+        case SSL_AD_REASON_OFFSET + SSL_AD_CERTIFICATE_UNKNOWN:
+        case SSL_AD_REASON_OFFSET + SSL_AD_UNKNOWN_CA:
+        case SSL_AD_REASON_OFFSET + SSL_AD_ACCESS_DENIED:
+        case SSL_AD_REASON_OFFSET + SSL_AD_DECRYPT_ERROR:
+            return "; the collector refused the client certificate: check tls.cert_file, its issuer, purpose and dates";
+        default: return "";
+    }
+}
+
+}  // namespace
+
+stream_connection::stream_connection(
+    asio::any_io_executor ex, std::unique_ptr<net::stream> s, std::string name, timing t, connector::notify changed)
+    : stream_(std::move(s)),
+      name_(std::move(name)),
+      timing_(t),
+      changed_(std::move(changed)),
+      tasks_(ex,
+             [this](const std::string&, std::exception_ptr) {
+                 over(fail(errc::refused, name_ + ": internal error while watching the connection"));
+             }),
+      work_(ex),
+      reader_end_(ex),
+      tracker_(t.stay_up)
+{
+    tasks_.spawn("read", read_until_end());
+    tasks_.spawn("look", look_at_acknowledgements());
+}
+
+void stream_connection::tell()
+{
+    if (changed_)
+        changed_();
+}
+
+void stream_connection::over(failure why)
+{
+    if (state_ == state::over)
+        return;
+    state_ = state::over;
+    reason_ = std::move(why);
+    stream_->close();
+    work_.ring();
+    reader_end_.ring();
+    tell();
+}
+
+void stream_connection::peer_ended()
+{
+    if (state_ != state::up)
+        return;
+    state_ = state::ending;
+    ended_at_ = std::chrono::steady_clock::now();
+    reader_end_.ring();
+    look();
+    work_.ring();
+    tell();
+}
+
+awaitable<void> stream_connection::read_until_end()
+{
+    for (;;)
+    {
+        auto into = asio::buffer(unread_);
+        auto got = co_await stream_->read_some(into, no_deadline);
+        if (state_ == state::over)
+            break;
+        if (got && *got > 0)
+        {
+            // Collectors say nothing; what one says is read away so that its alert or end behind it is seen.
+            ++reads_;
+            continue;
+        }
+        if (!got && got.error() == errc::timed_out)
+            continue;
+        reading_ = false;
+        if (got || is_orderly(got.error()))
+            peer_ended();
+        else
+        {
+            std::string words = name_ + ": " + got.error().message();
+            words += advice(got.error());
+            over(fail(got.error(), std::move(words)));
+        }
+        break;
+    }
+    reading_ = false;
+    reader_end_.ring();
+}
+
+awaitable<void> stream_connection::look_at_acknowledgements()
+{
+    while (state_ != state::over)
+    {
+        look();
+        if (state_ == state::over)
+            break;
+        auto wait = no_deadline;  // nothing outstanding: no timer, no system call
+        if (tracker_.unconfirmed() > 0 || state_ == state::ending)
+            wait = timing_.look_every;
+        if (tracker_.unconfirmed() > 0)
+            wait = tracker_.next_look(std::chrono::steady_clock::now(), timing_.look_every);
+        co_await work_.wait(wait);
+    }
+}
+
+void stream_connection::look()
+{
+    if (state_ == state::over)
+        return;
+    const auto now = std::chrono::steady_clock::now();
+    if (tracker_.unconfirmed() == 0)
+    {
+        if (state_ == state::ending)
+            over(fail(asio::error::eof, name_ + ": closed by the collector"));
+        return;
+    }
+    // A reset or alert that has arrived but was not read yet (the bridge was stopped, or busy) must come before the
+    // timer's verdict.
+    bool fin = true;
+    if (const int fd = stream_->native_handle(); fd >= 0)
+    {
+        pollfd p{fd, POLLIN | POLLRDHUP, 0};
+        if (::poll(&p, 1, 0) < 0)
+            p.revents = 0;
+        if ((p.revents & POLLERR) != 0)
+        {
+            if (!reading_)
+                over(fail(asio::error::connection_reset,
+                          name_ + ": reset by the collector after it had closed its side"));
+            return;  // else the pending read reports it, with its reason
+        }
+        fin = (p.revents & POLLRDHUP) != 0;
+        if (reading_ && (p.revents & POLLIN) != 0 && std::exchange(reads_at_look_, reads_) == reads_)
+            return;
+    }
+    const auto handed = stream_->bytes_handed();
+    const auto outstanding = std::min(stream_->bytes_outstanding(), handed);
+    tracker_.acknowledged(handed - outstanding, now);
+    // close_notify alone is not the end of the connection: a reset may follow it. The FIN says that all was read.
+    if (const auto done = tracker_.settle(now, state_ == state::ending && fin); done > 0)
+    {
+        confirmed_ += done;
+        tell();
+    }
+    if (state_ != state::ending)
+        return;
+    if (tracker_.unconfirmed() == 0)
+        over(fail(asio::error::eof, name_ + ": closed by the collector"));
+    else if (now - ended_at_ >= timing_.last_acknowledgements)
+        over(fail(asio::error::eof, name_ + ": closed by the collector before it had acknowledged everything"));
+}
+
+awaitable<outcome<send_report>> stream_connection::send(const batch& b)
+{
+    if (state_ != state::up)
+        co_return reason_.value_or(fail(asio::error::eof, name_ + ": closed by the collector"));
+    // A write that is cancelled half-way has left half a message behind: nothing may follow it.
+    struct whole_or_over
+    {
+        explicit whole_or_over(stream_connection& c) : owner(c) {}
+        whole_or_over(const whole_or_over&) = delete;
+        whole_or_over& operator=(const whole_or_over&) = delete;
+        ~whole_or_over()
+        {
+            if (!answered)
+                owner.over(fail(asio::error::operation_aborted, owner.name_ + ": a write was cancelled"));
+        }
+        stream_connection& owner;
+        bool answered = false;
+    };
+    whole_or_over guard(*this);
+    const auto bytes = b.bytes();
+    auto from = asio::buffer(bytes.data(), bytes.size());
+    auto written = co_await stream_->write(from, timing_.write);
+    guard.answered = true;
+    if (!written)
+    {
+        // The peer's alert or end says more than "broken pipe", and it is waiting in the other direction.
+        const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
+        while (reading_ && state_ == state::up && written.error() != errc::timed_out &&
+               std::chrono::steady_clock::now() < give_up)
+            co_await reader_end_.wait(std::chrono::milliseconds(100));
+        std::string words = name_ + ": " + written.error().message();
+        if (written.error() == errc::timed_out || written.error() == asio::error::timed_out)
+            words = name_ + ": the collector took nothing for " +
+                    std::to_string(std::chrono::duration_cast<std::chrono::seconds>(timing_.write).count()) + " s";
+        // After an orderly end, a write that failed is as lost as one after a reset.
+        over(fail(written.error(), std::move(words)));
+        co_return *reason_;
+    }
+    if (state_ == state::over)
+        co_return *reason_;
+    tracker_.sent(stream_->bytes_handed());
+    work_.ring();
+    co_return send_report{};
+}
+
+awaitable<void> stream_connection::finish(duration limit)
+{
+    const auto until = std::chrono::steady_clock::now() + limit;
+    if (state_ == state::up)
+    {
+        finishing_ = true;
+        auto closed = stream_->finish(limit);
+        co_await std::move(closed);
+    }
+    while (state_ != state::over)
+    {
+        const auto left = until - std::chrono::steady_clock::now();
+        if (left <= duration::zero())
+            break;
+        co_await reader_end_.wait(left);
+    }
+}
+
+awaitable<void> stream_connection::close()
+{
+    changed_ = nullptr;
+    over(fail(asio::error::operation_aborted, name_ + ": closed"));
+    tasks_.cancel();
+    co_await tasks_.join(std::chrono::seconds(5));
+}
+
+}  // namespace dtbridge::transport

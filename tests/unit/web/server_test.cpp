@@ -1,0 +1,199 @@
+#include <chrono>
+#include <string>
+#include <thread>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/connect.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/write.hpp>
+#include <boost/test/unit_test.hpp>
+
+#include <dtbridge/async/task_group.hpp>
+#include <dtbridge/web/server.hpp>
+
+namespace
+{
+
+using namespace dtbridge;
+using namespace std::chrono_literals;
+using asio::ip::tcp;
+
+/// A server on a thread of its own; the test is a blocking client.
+class running
+{
+public:
+    explicit running(web::limits bounds = {})
+        : server_(io_.get_executor(), bounds),
+          tasks_(io_.get_executor(), [this](const std::string&, std::exception_ptr) { failed_ = true; })
+    {
+        server_.handle("/healthz", [](const web::request& r) {
+            web::response alive;
+            alive.body = "alive " + r.query;
+            return alive;
+        });
+        BOOST_REQUIRE(server_.listen("127.0.0.1:0").has_value());
+        port_ = server_.port();
+        tasks_.spawn("server", server_.run());
+        thread_ = std::thread([this] { io_.run(); });
+    }
+    ~running()
+    {
+        asio::post(io_, [this] { tasks_.cancel(); });
+        thread_.join();
+        BOOST_TEST(!failed_);
+    }
+
+    tcp::socket connect()
+    {
+        tcp::socket s(client_);
+        s.connect(tcp::endpoint(asio::ip::address_v4::loopback(), port_));
+        return s;
+    }
+    /// Sends and reads until the server closes.
+    std::string ask(const std::string& text)
+    {
+        auto s = connect();
+        asio::write(s, asio::buffer(text));
+        return read_all(s);
+    }
+    static std::string read_all(tcp::socket& s)
+    {
+        std::string out;
+        error_code ec;
+        asio::read(s, asio::dynamic_buffer(out), ec);
+        return out;
+    }
+
+private:
+    asio::io_context io_{1}, client_{1};
+    web::server server_;
+    task_group tasks_;
+    std::thread thread_;
+    std::uint16_t port_ = 0;
+    bool failed_ = false;
+};
+
+std::string get(const std::string& target, const std::string& more = "Connection: close\r\n")
+{
+    return "GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" + more + "\r\n";
+}
+
+bool starts(const std::string& text, const std::string& with)
+{
+    return text.rfind(with, 0) == 0;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(answers_get_and_head_with_security_headers)
+{
+    running server;
+    const auto answer = server.ask(get("/healthz?strict=1"));
+    BOOST_TEST(starts(answer, "HTTP/1.1 200 OK\r\n"));
+    BOOST_TEST(answer.find("\r\nContent-Length: 14\r\n") != std::string::npos);
+    BOOST_TEST(answer.find("\r\nX-Content-Type-Options: nosniff\r\n") != std::string::npos);
+    BOOST_TEST(answer.find("\r\nContent-Security-Policy: default-src 'none'") != std::string::npos);
+    BOOST_TEST(answer.find("\r\nCache-Control: no-store\r\n") != std::string::npos);
+    BOOST_TEST(answer.find("Server:") == std::string::npos);
+    BOOST_TEST(answer.substr(answer.find("\r\n\r\n") + 4) == "alive strict=1");
+
+    const auto head = server.ask("HEAD /healthz HTTP/1.1\r\nHost: 127.0.0.1:1\r\nConnection: close\r\n\r\n");
+    BOOST_TEST(starts(head, "HTTP/1.1 200 OK\r\n"));
+    BOOST_TEST(head.find("\r\nContent-Length: 6\r\n") != std::string::npos);
+    BOOST_TEST(head.substr(head.find("\r\n\r\n") + 4).empty());
+}
+
+BOOST_AUTO_TEST_CASE(refuses_what_it_does_not_serve)
+{
+    running server;
+    BOOST_TEST(starts(server.ask(get("/../etc/passwd")), "HTTP/1.1 404 "));
+    BOOST_TEST(starts(server.ask("POST /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+                      "HTTP/1.1 405 "));
+    BOOST_TEST(starts(server.ask("DELETE /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"),
+                      "HTTP/1.1 405 "));
+    BOOST_TEST(starts(server.ask("GET /healthz HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n"),
+                      "HTTP/1.1 421 "));
+    BOOST_TEST(starts(server.ask("GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n"), "HTTP/1.1 421 "));
+    BOOST_TEST(starts(server.ask("nonsense\r\n\r\n"), "HTTP/1.1 400 "));
+    BOOST_TEST(starts(server.ask("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"), "HTTP/1.1 400 "));
+}
+
+BOOST_AUTO_TEST_CASE(bounds_the_head_and_takes_no_body)
+{
+    running server;
+    BOOST_TEST(
+        starts(server.ask(get("/healthz", "X: " + std::string(20'000, 'x') + "\r\n")), "HTTP/1.1 431 "));
+    BOOST_TEST(starts(server.ask(get("/healthz", "Content-Length: 5\r\n") + "12345"), "HTTP/1.1 413 "));
+}
+
+BOOST_AUTO_TEST_CASE(keeps_a_connection_and_answers_pipelined_requests_in_order)
+{
+    running server;
+    const auto answer = server.ask(get("/healthz?a", "") + get("/nothing", "") + get("/healthz?b"));
+    const auto first = answer.find("alive a"), second = answer.find("404"), third = answer.find("alive b");
+    BOOST_TEST(first != std::string::npos);
+    BOOST_TEST(second != std::string::npos);
+    BOOST_TEST(third != std::string::npos);
+    BOOST_TEST((first < second && second < third));
+}
+
+BOOST_AUTO_TEST_CASE(ends_a_connection_after_its_requests)
+{
+    web::limits bounds;
+    bounds.requests = 2;
+    running server(bounds);
+    const auto answer = server.ask(get("/healthz?1", "") + get("/healthz?2", "") + get("/healthz?3", ""));
+    BOOST_TEST(answer.find("alive 2") != std::string::npos);
+    BOOST_TEST(answer.find("alive 3") == std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(closes_a_slow_loris)
+{
+    web::limits bounds;
+    bounds.request = 200ms;
+    running server(bounds);
+    auto s = server.connect();
+    const auto start = std::chrono::steady_clock::now();
+    asio::write(s, asio::buffer(std::string("GET /healthz HTTP/1.1\r\nHost: loc")));
+    BOOST_TEST(running::read_all(s).empty());
+    const auto took = std::chrono::steady_clock::now() - start;
+    BOOST_TEST((took >= 190ms));
+    BOOST_TEST((took < 5s));
+}
+
+BOOST_AUTO_TEST_CASE(closes_an_idle_connection)
+{
+    web::limits bounds;
+    bounds.idle = 100ms;
+    running server(bounds);
+    auto s = server.connect();
+    BOOST_TEST(running::read_all(s).empty());
+}
+
+BOOST_AUTO_TEST_CASE(beyond_the_bound_the_oldest_idle_connection_goes)
+{
+    web::limits bounds;
+    bounds.connections = 3;
+    running server(bounds);
+    auto oldest = server.connect();
+    // Answered once, so that the server has certainly accepted it before the others.
+    asio::write(oldest, asio::buffer(get("/healthz?x", "")));
+    std::string got;
+    asio::read_until(oldest, asio::dynamic_buffer(got), "alive x");
+    auto second = server.connect(), third = server.connect();
+    BOOST_TEST(starts(server.ask(get("/healthz")), "HTTP/1.1 200 "));
+    BOOST_TEST(running::read_all(oldest).empty());
+}
+
+BOOST_AUTO_TEST_CASE(says_what_is_wrong_with_an_address)
+{
+    asio::io_context io(1);
+    web::server server(io.get_executor());
+    BOOST_TEST(!server.listen("nonsense").has_value());
+    BOOST_TEST(!server.listen("127.0.0.1:70000").has_value());
+    BOOST_TEST(!server.listen("192.0.2.1:80").has_value());  // not an address of this host (RFC 5737)
+}
