@@ -219,7 +219,7 @@ void write_array(master& m,
         inject();
     out(first ? "[" : "");
     if (plan.huge_with == "blanks" || (plan.huge_bytes && refs.empty()))
-        pad(plan.huge_bytes - written - 2, out);
+        pad(plan.huge_bytes - written - (first ? 2 : 1), out);
     out("]");
 }
 
