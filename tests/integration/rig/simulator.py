@@ -9,6 +9,7 @@ import ssl
 import time
 import urllib.parse
 
+from . import policy
 from .basics import BUILD, wait_until
 from .process import Process
 
@@ -63,7 +64,7 @@ class Simulator:
 
     # control address
 
-    def control(self, method, target, body=None):
+    def control(self, method, target, body=None, raw=False):
         c = http.client.HTTPConnection("127.0.0.1", urllib.parse.urlsplit(self.control_url).port, timeout=60)
         try:
             c.request(method, target, body if body is None or isinstance(body, (bytes, str)) else json.dumps(body))
@@ -73,7 +74,7 @@ class Simulator:
             c.close()
         if r.status != 200:
             raise AssertionError(f"{method} {target}: {r.status} {text!r}")
-        return json.loads(text)
+        return text if raw else json.loads(text)
 
     def fault(self, kind, **settings):
         return self.control("POST", "/fault", {"kind": kind, **settings})
@@ -86,6 +87,10 @@ class Simulator:
         if full:
             query["full"] = "1"
         return self.control("GET", "/expected?" + urllib.parse.urlencode({k: v for k, v in query.items()}))
+
+    def everything(self):
+        """All breaches as the API gives them with device at top, numbers with a point as Decimal."""
+        return policy.load(self.control("GET", "/expected?full=1", raw=True))
 
     def pbids(self):
         return [e["pbid"] for e in self.expected()]
