@@ -17,16 +17,10 @@ constexpr std::size_t npos = std::string_view::npos;
 
 std::size_t string_end(std::string_view text, std::size_t pos)
 {
-    for (++pos; pos < text.size(); ++pos)
-    {
-        pos = text.find_first_of("\"\\", pos);
-        if (pos == npos)
-            return npos;
-        if (text[pos] == '"')
-            return pos + 1;
-        ++pos;
-    }
-    return npos;
+    pos = text.find_first_of("\"\\", pos + 1);
+    while (pos != npos && text[pos] == '\\')
+        pos = text.find_first_of("\"\\", pos + 2);
+    return pos == npos ? npos : pos + 1;
 }
 
 bool ends_scalar(char c)

@@ -58,7 +58,8 @@ public:
     {
         std::size_t operator()(const shown_key& k) const
         {
-            return std::hash<std::int64_t>{}(k.pbid * 1'000'003 + k.created);
+            return std::hash<std::uint64_t>{}(static_cast<std::uint64_t>(k.pbid) * 1'000'003 +
+                                              static_cast<std::uint64_t>(k.created));
         }
     };
     std::unordered_set<shown_key, hash> shown;  ///< at most most_shown

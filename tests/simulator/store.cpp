@@ -243,6 +243,8 @@ void store::replaced(std::int64_t shift, std::int64_t now)
     close_open(now);
     for (auto& e : entries_)
     {
+        if (!plausible(e.facts.created))
+            continue;
         e.shift += shift;
         if (e.time)
             *e.time += shift;
@@ -345,11 +347,11 @@ std::optional<breach_ref> store::find_pbid(std::int64_t pbid, std::int64_t now) 
             offer(ref);
         }
     }
-    auto index = pbid - generator_.of(0).pbid;
-    for (std::size_t n = 0; index >= 0 && n < lanes_.size(); ++n)
+    auto first = generator_.of(0).pbid;
+    auto i = static_cast<std::uint64_t>(pbid) - static_cast<std::uint64_t>(first);
+    for (std::size_t n = 0; pbid >= first && n < lanes_.size(); ++n)
     {
         const auto& l = lanes_[n];
-        auto i = static_cast<std::uint64_t>(index);
         if (i >= l.first && i - l.first < shown_count(l, now))
             offer(ref_of(n, i - l.first));
     }

@@ -41,7 +41,7 @@ struct span_wanted
 class store
 {
 public:
-    store(std::uint64_t seed, std::int64_t first_pbid) : seed_(seed), generator_(seed, first_pbid) {}
+    store(std::uint64_t seed, std::int64_t first_pbid) : generator_(seed, first_pbid) {}
 
     /// Takes the elements of a text of answers. An object without pbid whose members are answers (an object
     /// keyed by request) gives those; of these the first of a pbid counts. Nothing is dropped elsewhere: an
@@ -102,7 +102,6 @@ private:
     void add_entry(std::string_view text, std::int64_t now);
     std::int64_t newest_plausible() const;
 
-    std::uint64_t seed_;
     generator generator_;
     std::vector<entry> entries_;
     std::vector<lane> lanes_;

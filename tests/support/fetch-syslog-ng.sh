@@ -11,19 +11,18 @@ if [ ! -x "$folder/root/usr/sbin/syslog-ng" ]; then
     exec 9>"$folder/lock"
     flock 9
     if [ ! -x "$folder/root/usr/sbin/syslog-ng" ]; then
+        download=$(mktemp -d "$folder/download.XXXXXX")
+        chmod 777 "$download" # apt's own user writes there
+        (cd "$download" && { apt-get download -qq syslog-ng-core >&2 || { apt-get update -qq && apt-get download -qq syslog-ng-core; } >&2; })
         missing=
-        for package in libivykis0 libnet1 libwrap0; do
+        for package in $(dpkg-deb -f "$download"/syslog-ng-core_*.deb Depends | tr ',' '\n' | sed 's/^ *//; s/[ |:(].*//' | grep '^lib'); do
             dpkg -s "$package" >/dev/null 2>&1 || missing="$missing $package"
         done
         if [ -n "$missing" ]; then
             [ "$(id -u)" = 0 ] || { echo "fetch-syslog-ng.sh: root must install$missing first" >&2; exit 1; }
-            # shellcheck disable=SC2086
+            # shellcheck disable=SC2086  # one word a package
             apt-get install -y -qq --no-install-recommends -o DPkg::Lock::Timeout=300 $missing >&2
         fi
-        download=$(mktemp -d "$folder/download.XXXXXX")
-        # apt's own user must be able to write there.
-        chmod 777 "$download"
-        (cd "$download" && apt-get download -qq syslog-ng-core >&2)
         dpkg-deb -x "$download"/syslog-ng-core_*.deb "$folder/unpacked"
         mv "$folder/unpacked" "$folder/root"
         rm -rf "$download"

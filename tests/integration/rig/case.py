@@ -27,10 +27,14 @@ class RigTest(unittest.TestCase):
         self.addCleanup(end)
         return thing
 
+    def _failed(self):
+        # While a cleanup runs, the outcome's own flag speaks of the cleanup only.
+        result = getattr(getattr(self, "_outcome", None), "result", None)
+        problems = getattr(result, "failures", []) + getattr(result, "errors", [])
+        return any(getattr(test, "test_case", test) is self for test, _ in problems)
+
     def _finish(self):
-        outcome = getattr(self, "_outcome", None)
-        failed = outcome is not None and not outcome.success
-        if failed:
+        if self._failed():
             print(f"\n--- logs of {self.id()} ---", file=sys.stderr)
             for path in sorted(self.folder.path.rglob("*")):
                 if path.suffix in (".err", ".out") and path.is_file() and path.stat().st_size and path.parent.name != "out":
