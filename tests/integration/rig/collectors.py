@@ -1,0 +1,208 @@
+"""Simple collectors: UDP, TCP and TLS, octet counting or lines, with faults on command."""
+import socket
+import ssl
+import struct
+import threading
+import time
+
+from .basics import wait_until
+
+
+class Collector:
+    """Collects messages in .messages (bytes) with their arrival in .times (monotonic).
+
+    kind: "udp", "tcp", "tls". Framing is told apart per frame (RFC 6587: a digit starts a counted frame).
+    stall(): takes connections and never reads. reset(): RST to all connections. refuse(): nothing listens any more;
+    accept() listens again on the same port. Incomplete frames at a connection's end are counted in .cut, never taken.
+    """
+
+    def __init__(self, kind="tcp", port=0, pki=None, client_certificate=False, keep_raw=False, host="127.0.0.1"):
+        self.kind = kind
+        self.host = host
+        self.port = port
+        self.messages = []
+        self.times = []
+        self.raw = bytearray()
+        self.keep_raw = keep_raw
+        self.cut = 0
+        self.connections = 0
+        self.bad_frames = []
+        self._open = {}
+        self._lock = threading.Lock()
+        self._reading = threading.Event()
+        self._reading.set()
+        self._listener = None
+        self._slow = 0.0
+        self._context = None
+        if kind == "tls":
+            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._context.minimum_version = ssl.TLSVersion.TLSv1_2
+            self._context.load_cert_chain(pki.server, pki.server_key)
+            if client_certificate:
+                self._context.verify_mode = ssl.CERT_REQUIRED
+                self._context.load_verify_locations(pki.ca)
+        self.accept()
+
+    @property
+    def address(self):
+        return f"{self.host}:{self.port}"
+
+    def accept(self):
+        if self._listener:
+            return
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if self.kind == "udp" else socket.SOCK_STREAM)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if self.kind == "udp":
+            try:
+                s.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE; loopback drops bursts otherwise
+            except OSError:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        s.bind((self.host, self.port))
+        self.port = s.getsockname()[1]
+        if self.kind != "udp":
+            s.listen(128)
+        self._listener = s
+        threading.Thread(target=self._datagrams if self.kind == "udp" else self._accept_loop, args=(s,), daemon=True).start()
+
+    def refuse(self, close_connections=True):
+        s, self._listener = self._listener, None
+        if s:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+            s.close()
+        if close_connections:
+            self.close_connections()
+
+    def close_connections(self):
+        """FIN to all."""
+        with self._lock:
+            for c in list(self._open):
+                try:
+                    c.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+
+    def reset(self):
+        """RST to all connections, by their own threads within 50 ms: closing a descriptor under a reader sends nothing yet."""
+        with self._lock:
+            for c in self._open:
+                self._open[c] = "reset"
+
+    def stall(self, on=True):
+        if on:
+            self._reading.clear()
+        else:
+            self._reading.set()
+
+    def slow_down(self, seconds_per_read):
+        self._slow = seconds_per_read
+
+    def close(self):
+        self._reading.set()
+        self.refuse()
+
+    def count(self):
+        return len(self.messages)
+
+    def wait_for(self, count, deadline=30.0):
+        wait_until(lambda: len(self.messages) >= count, deadline,
+                   lambda: f"{len(self.messages)} of {count} messages at the {self.kind} collector")
+
+    def texts(self):
+        return [m.decode("utf-8") for m in list(self.messages)]
+
+    def _take(self, message):
+        self.messages.append(message)
+        self.times.append(time.monotonic())
+
+    def _datagrams(self, s):
+        while True:
+            try:
+                data = s.recv(65535)
+            except OSError:
+                return
+            if not data and self._listener is not s:
+                return
+            self._take(data)
+
+    def _accept_loop(self, s):
+        while True:
+            try:
+                c, _ = s.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(c,), daemon=True).start()
+
+    def _serve(self, plain):
+        c = plain
+        try:
+            if self._context:
+                c.settimeout(30)
+                c = self._context.wrap_socket(c, server_side=True)
+                c.settimeout(None)
+        except (OSError, ssl.SSLError):
+            plain.close()
+            return
+        with self._lock:
+            self._open[c] = "open"
+        held = bytearray()
+        try:
+            while True:
+                # Short waits, so that stall() and reset() take effect between reads.
+                c.settimeout(0.05)
+                if self._open[c] == "reset":
+                    c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    break
+                if not self._reading.is_set():
+                    self._reading.wait(0.05)
+                    continue
+                try:
+                    data = c.recv(1 << 16)
+                except TimeoutError:
+                    continue
+                if not data:
+                    break
+                if self.keep_raw:
+                    self.raw += data
+                held += data
+                self._frames(held)
+                if self._slow:
+                    time.sleep(self._slow)
+        except (OSError, ValueError):
+            pass
+        finally:
+            with self._lock:
+                self._open.pop(c, None)
+            if held:
+                self.cut += 1
+            try:
+                c.close()
+            except OSError:
+                pass
+
+    def _frames(self, held):
+        at = 0
+        while at < len(held):
+            if 0x30 <= held[at] <= 0x39:
+                blank = held.find(b" ", at, at + 12)
+                if blank < 0:
+                    if len(held) - at >= 12:
+                        self.bad_frames.append(bytes(held[at:at + 80]))
+                        at = len(held)
+                    break
+                size = int(held[at:blank])
+                if blank + 1 + size > len(held):
+                    break
+                self._take(bytes(held[blank + 1:blank + 1 + size]))
+                at = blank + 1 + size
+            else:
+                end = held.find(b"\n", at)
+                if end < 0:
+                    break
+                if end > at:
+                    self._take(bytes(held[at:end]))
+                at = end + 1
+        del held[:at]

@@ -1,0 +1,38 @@
+"""A CA, server and client certificates made with the openssl command; keys are made for each run and never kept."""
+import subprocess
+
+
+class Pki:
+    """ca.pem, server.{pem,key}, client.{pem,key} and other-ca.pem with stranger.{pem,key} in folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._authority("ca", "Test CA")
+        self._leaf("ca", "server", "serverAuth")
+        self._leaf("ca", "client", "clientAuth")
+        self._authority("other-ca", "Another CA")
+        self._leaf("other-ca", "stranger", "clientAuth")
+
+    def __getattr__(self, name):
+        # pki.ca, pki.server, pki.server_key, ...
+        if name.startswith("_"):
+            raise AttributeError(name)
+        stem, _, key = name.rpartition("_key") if name.endswith("_key") else (name, "", "")
+        return self.folder / (f"{stem}.key" if name.endswith("_key") else f"{stem.replace('_', '-')}.pem")
+
+    def _run(self, *argv):
+        subprocess.run(["openssl", *map(str, argv)], cwd=self.folder, check=True, capture_output=True)
+
+    def _authority(self, stem, name):
+        self._run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
+                  "-keyout", f"{stem}.key", "-out", f"{stem}.pem", "-subj", f"/CN={name}",
+                  "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+
+    def _leaf(self, ca, who, usage, names="DNS:localhost,DNS:{who}.test,IP:127.0.0.1,IP:::1", days=30):
+        self._run("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                  "-keyout", f"{who}.key", "-out", f"{who}.csr", "-subj", f"/CN={who}.test",
+                  "-addext", "subjectAltName=" + names.format(who=who), "-addext", f"extendedKeyUsage={usage}",
+                  "-addext", "basicConstraints=CA:FALSE")
+        self._run("x509", "-req", "-in", f"{who}.csr", "-CA", f"{ca}.pem", "-CAkey", f"{ca}.key", "-CAcreateserial",
+                  "-days", str(days), "-copy_extensions", "copyall", "-out", f"{who}.pem")
