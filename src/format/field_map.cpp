@@ -12,8 +12,8 @@
 
 // toml++ 3.3 asserts what a text can break ("[", a line break, a key) just before it reports that very error,
 // and tells the optimiser to assume it where NDEBUG is set. With an assertion that does nothing the error is
-// reported in every build. All functions of toml++ are inline, so that the linker keeps one copy of each for the
-// whole program: every file that includes it must do so in this way.
+// reported in every build. All functions of toml++ are inline, so that the linker keeps one copy of each for
+// the whole program: every file that includes it must do so in this way.
 #undef NDEBUG
 #define TOML_ASSERT(expression) static_assert(true)
 #define TOML_EXCEPTIONS 0
