@@ -174,7 +174,8 @@ public:
             scripted = instead(q);
         const reply r = scripted ? *scripted : answer(q);
         time_->advance(r.takes);
-        co_await asio::post(co_await asio::this_coro::executor, asio::use_awaitable);
+        const auto ex = co_await asio::this_coro::executor;
+        co_await asio::post(ex, asio::use_awaitable);
         net::http_response h;
         h.status = r.status;
         h.content_type = r.content_type;
