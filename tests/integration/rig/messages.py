@@ -58,4 +58,5 @@ def leef_pbid(message):
 
 
 def json_pbid(message):
-    return json_body(message)["pbid"]
+    # Numbers stay as received, a pbid in quotes too.
+    return int(json_body(message)["pbid"])

@@ -49,7 +49,8 @@ func main() {
 		encoder.Encode(parsed{m.Priority(), m.Version(), m.Timestamp(), m.Hostname(), m.Appname(), m.ProcID(), m.MsgID(),
 			m.StructuredData(), m.Message()})
 	}
-	octetcounting.NewParser(syslog.WithListener(listener)).Parse(bufio.NewReader(os.Stdin))
+	// The parser peeks a whole message, so its reader's buffer bounds the size.
+	octetcounting.NewParser(syslog.WithListener(listener)).Parse(bufio.NewReaderSize(os.Stdin, 1<<20))
 	out.Flush()
 	if failed {
 		os.Exit(1)
