@@ -13,6 +13,7 @@ case $seconds in *[!0-9]* | '') sed -n '2,8p' "$0"; exit 2 ;; esac
 echo "== Installing what is missing"
 tests/install.sh build
 echo "== Building (a few minutes the first time)"
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 cmake --preset release >/dev/null
 cmake --build --preset release --target dtbridge darktrace-simulator | tail -n 1
 
