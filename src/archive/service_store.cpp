@@ -100,6 +100,7 @@ public:
                                     std::int64_t now) override;
     outcome<std::vector<std::string>> orphans(const std::vector<std::string>& masters,
                                               const std::vector<std::string>& destinations) override;
+    outcome<bool> forget_destination(const std::string& destination) override;
 
 private:
     std::optional<std::int64_t> stored(const std::string& destination);
@@ -143,6 +144,26 @@ outcome<std::int64_t> locked_store::first_ran(const std::string& destination,
         }
         commit.commit();
         return before.value_or(now);
+    }
+    catch (const db::error& e)
+    {
+        return e.reason();
+    }
+}
+
+outcome<bool> locked_store::forget_destination(const std::string& destination)
+{
+    try
+    {
+        if (!stored(destination))
+            return false;
+        db_->set_durability(db::connection::durability::full);
+        db::transaction commit(*db_);
+        db::query q(db_->prepared("DELETE FROM destination WHERE name = ?"));
+        q->bind(1, destination);
+        q->run();
+        commit.commit();
+        return true;
     }
     catch (const db::error& e)
     {

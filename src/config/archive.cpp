@@ -12,7 +12,8 @@ void check_archive(section s, context&, archive_options& out)
     {
         // The value may hold a password and is not repeated.
         if (url.rfind("postgresql:", 0) == 0 || url.rfind("postgres:", 0) == 0)
-            s.error("url", "an archive in PostgreSQL is not built yet; expected \"\", which is SQLite in state_dir");
+            s.error("url",
+                    "an archive in PostgreSQL is not built yet; expected \"\", which is SQLite in state_dir");
         else
             s.error("url", "not an archive that dtbridge knows; expected \"\", which is SQLite in state_dir");
     }

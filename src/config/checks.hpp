@@ -1,7 +1,7 @@
 #pragma once
 
-/// One function per table of product.md 2: reads the keys, appends every problem, fills the struct. A struct with
-/// problems is filled as far as it goes and is not used, because the whole set is refused.
+/// One function per table of product.md 2: reads the keys, appends every problem, fills the struct. A struct
+/// with problems is filled as far as it goes and is not used, because the whole set is refused.
 
 #include <optional>
 #include <set>
@@ -33,11 +33,20 @@ struct master_place
 
 void check_service(section s, context& c, service_options& out);
 void check_archive(section s, context& c, archive_options& out);
-void check_masters(section& root, context& c, std::vector<poll::master_options>& out, std::vector<master_place>& places);
+void check_masters(section& root,
+                   context& c,
+                   std::vector<poll::master_options>& out,
+                   std::vector<master_place>& places);
 void check_query(section s, poll::master_options& out, std::optional<unsigned>& minimal_line);
 std::vector<std::pair<std::string, std::string>> default_query();
-void check_tokens(section& root, context& c, const std::vector<master_place>& masters, std::vector<api_token>& out);
-void check_destinations(section& root, context& c, const std::vector<master_place>& masters, std::vector<destination>& out);
+void check_tokens(section& root,
+                  context& c,
+                  const std::vector<master_place>& masters,
+                  std::vector<api_token>& out);
+void check_destinations(section& root,
+                        context& c,
+                        const std::vector<master_place>& masters,
+                        std::vector<destination>& out);
 
 enum class tls_side { master, destination };
 void check_tls(section s, const context& c, tls_side side, net::tls_options& out);
@@ -45,7 +54,8 @@ void check_tls(section s, const context& c, tls_side side, net::tls_options& out
 /// json, cef, leef, header, facility and what else shapes a message. udp: the transport, for max_message.
 void check_format_keys(section& s, transport::protocol kind, format::options& out);
 
-/// name and formerly: reports grammar, repeats, and a formerly that is still in use. Answers whether the name is right.
+/// name and formerly: reports grammar, repeats, and a formerly that is still in use. Answers whether the name
+/// is right.
 class name_register
 {
 public:

@@ -34,11 +34,13 @@ bool check_transport(section& s, protocol& out)
         bool text = e->value.type == node::kind::string;
         if (text && (name == "relp" || name == "relp+tls" || name == "kafka"))
         {
-            s.error("transport", "transport " + in_quotes(name) + " is not built yet; expected udp, tcp or tls");
+            s.error("transport",
+                    "transport " + in_quotes(name) + " is not built yet; expected udp, tcp or tls");
             right = false;
         }
         else
-            right = s.read_choice("transport", out, {{"udp", protocol::udp}, {"tcp", protocol::tcp}, {"tls", protocol::tls}});
+            right = s.read_choice(
+                "transport", out, {{"udp", protocol::udp}, {"tcp", protocol::tcp}, {"tls", protocol::tls}});
     }
     for (const entry& member : s.table().members)
     {
@@ -47,12 +49,20 @@ bool check_transport(section& s, protocol& out)
             continue;
         const entry* known = s.find(member.key);
         if (known->value.type != node::kind::string || !known->value.text.empty())
-            s.error(member.key, member.key + " belongs to transport \"kafka\", which is not built yet; expected it to be left out");
+            s.error(
+                member.key,
+                member.key +
+                    " belongs to transport \"kafka\", which is not built yet; expected it to be left out");
     }
     return right;
 }
 
-void add_address(section& s, std::string_view key, std::string_view text, unsigned line, bool port_known, transport::options& out)
+void add_address(section& s,
+                 std::string_view key,
+                 std::string_view text,
+                 unsigned line,
+                 bool port_known,
+                 transport::options& out)
 {
     std::uint16_t default_port = out.kind == protocol::tls ? 6514 : 514;
     auto address = net::parse_endpoint(text, default_port);
@@ -60,8 +70,9 @@ void add_address(section& s, std::string_view key, std::string_view text, unsign
     {
         s.problems().error(line,
                            s.name_of(key),
-                           "found " + in_quotes(text) + ": " + address.error().detail +
-                               "; expected host, host:port or [v6]:port, such as \"siem.example:" + std::to_string(default_port) + '"');
+                           "found " + address.error().detail +
+                               "; expected host, host:port or [v6]:port, such as \"siem.example:" +
+                               std::to_string(default_port) + '"');
         return;
     }
     if (port_known && std::find(out.addresses.begin(), out.addresses.end(), *address) != out.addresses.end())
@@ -76,7 +87,8 @@ void check_addresses(section& s, bool transport_known, transport::options& out)
     const entry* many = s.find("addresses");
     if (one != nullptr && many != nullptr)
     {
-        s.error(one->line > many->line ? "address" : "addresses", "address and addresses are both set; expected one of the two");
+        s.error(one->line > many->line ? "address" : "addresses",
+                "address and addresses are both set; expected one of the two");
         return;
     }
     if (one == nullptr && many == nullptr)
@@ -127,13 +139,18 @@ void check_pace(section& s, bool transport_known, deliver::destination_options& 
     if (right)
     {
         number.remove_suffix(2);
-        auto end = std::from_chars(number.data(), number.data() + number.size(), per_second, std::chars_format::fixed);
-        right = end.ec == std::errc{} && end.ptr == number.data() + number.size() && per_second >= 0.001 && per_second <= 1e6;
+        auto end = std::from_chars(
+            number.data(), number.data() + number.size(), per_second, std::chars_format::fixed);
+        right = end.ec == std::errc{} && end.ptr == number.data() + number.size() && per_second >= 0.001 &&
+                per_second <= 1e6;
     }
     if (right)
         out.pace_per_second = per_second;
     else
-        s.error("pace", "found " + in_quotes(value) + "; expected messages per second, from \"0.001/s\" to \"1000000/s\", such as \"200/s\", or \"\"");
+        s.error("pace",
+                "found " + in_quotes(value) +
+                    "; expected messages per second, from \"0.001/s\" to \"1000000/s\", such as \"200/s\", "
+                    "or \"\"");
 }
 
 void check_spans(section& s, deliver::destination_options& out)
@@ -218,7 +235,11 @@ void check_rules(section& s, context& c, policies& known, destination& out)
     report_file(c, std::move(loaded.problems), path);
     for (const rules::throttle& t : loaded.value.throttles())
     {
-        problem p{path, t.line, "throttle", "throttles are not built yet; expected no [[throttle]] in a mapping file that is in use", false};
+        problem p{path,
+                  t.line,
+                  "throttle",
+                  "throttles are not built yet; expected no [[throttle]] in a mapping file that is in use",
+                  false};
         c.problems.append({p});
     }
     out.policy = std::make_shared<const rules::policy>(std::move(loaded.value));
@@ -233,21 +254,25 @@ void check_fields(section& s, context& c, destination& out)
     if (kind == format::kind::json)
     {
         if (given && s.is_explicit("fields"))
-            s.error("fields", "json is sent as the appliance made it and has no field map; expected \"\", or format cef or leef");
+            s.error("fields",
+                    "json is sent as the appliance made it and has no field map; expected \"\", or format "
+                    "cef or leef");
         return;
     }
     out.fields_text = std::string(format::builtin_field_map(kind));
     if (!given)
         return;
     std::string path = in_folder(c.places.folder, value);
-    std::string_view own = kind == format::kind::cef ? "mappings/fields/cef.toml" : "mappings/fields/leef.toml";
+    std::string_view own =
+        kind == format::kind::cef ? "mappings/fields/cef.toml" : "mappings/fields/leef.toml";
     if (value == own && !exists(path))
         return;
     constexpr std::size_t max_map_bytes = 1u << 20;
     auto file = read_file(path, max_map_bytes);
     if (!file)
     {
-        s.error("fields", path + ' ' + file.error().detail + "; expected a field map, or \"\" for the built-in one");
+        s.error("fields",
+                path + ' ' + file.error().detail + "; expected a field map, or \"\" for the built-in one");
         return;
     }
     auto map = format::load_field_map_text(kind, file->bytes, path, out.options.format.cef_version);
@@ -265,10 +290,14 @@ void check_together(section& s, context& c, const std::vector<master_place>& mas
     {
         std::string several = "several masters, and a pid means another model on each of them";
         if (d.policy->has_pid_keys())
-            s.warning("rules", "the mapping file has pid keys, but this destination serves " + several + "; key models by uuid or name");
-        if (d.options.format.format == format::kind::leef && d.options.format.leef_event_id == format::options::event_id::pid)
+            s.warning("rules",
+                      "the mapping file has pid keys, but this destination serves " + several +
+                          "; key models by uuid or name");
+        if (d.options.format.format == format::kind::leef &&
+            d.options.format.leef_event_id == format::options::event_id::pid)
             if (auto leef = s.subsection("leef"))
-                leef->warning("event_id", "the destination serves " + several + "; expected \"model\" or \"uuid\"");
+                leef->warning("event_id",
+                              "the destination serves " + several + "; expected \"model\" or \"uuid\"");
     }
     if (!d.policy->reads_tags())
         return;
@@ -276,11 +305,16 @@ void check_together(section& s, context& c, const std::vector<master_place>& mas
         if (m.minimal_line && std::find(served.begin(), served.end(), m.name) != served.end())
             c.problems.error(*m.minimal_line,
                              "master.query.minimal",
-                             "true leaves out tags, which the rules of destination " + in_quotes(d.options.name) + " (" +
-                                 d.options.rules_file + ") decide by; expected false, or rules without tags");
+                             "true leaves out tags, which the rules of destination " +
+                                 in_quotes(d.options.name) + " (" + d.options.rules_file +
+                                 ") decide by; expected false, or rules without tags");
 }
 
-void check_destination(section& written, context& c, const std::vector<master_place>& masters, policies& known, name_register& names,
+void check_destination(section& written,
+                       context& c,
+                       const std::vector<master_place>& masters,
+                       policies& known,
+                       name_register& names,
                        destination& out)
 {
     deliver::destination_options& o = out.options;
@@ -303,8 +337,10 @@ void check_destination(section& written, context& c, const std::vector<master_pl
         check_tls(std::move(*tls), c, tls_side::destination, o.transport.tls);
         bool changed = !(o.transport.tls == net::tls_options{});
         if (changed && transport_known && o.transport.kind != protocol::tls)
-            s.warning("tls", "without effect: transport is " + std::string(o.transport.kind == protocol::udp ? "udp" : "tcp") +
-                                 ", and messages are sent in the clear; expected transport = \"tls\"");
+            s.warning("tls",
+                      "without effect: transport is " +
+                          std::string(o.transport.kind == protocol::udp ? "udp" : "tcp") +
+                          ", and messages are sent in the clear; expected transport = \"tls\"");
     }
     check_format_keys(s, o.transport.kind, o.format);
     o.transport.max_message = o.format.max_message;
@@ -319,7 +355,10 @@ void check_destination(section& written, context& c, const std::vector<master_pl
 
 }  // namespace
 
-void check_destinations(section& root, context& c, const std::vector<master_place>& masters, std::vector<destination>& out)
+void check_destinations(section& root,
+                        context& c,
+                        const std::vector<master_place>& masters,
+                        std::vector<destination>& out)
 {
     name_register names;
     policies known;

@@ -1,6 +1,7 @@
 #pragma once
 
-/// A TOML text as a plain tree with the line of every key, in the order written. The parser stays inside document.cpp.
+/// A TOML text as a plain tree with the line of every key, in the order written. The parser stays inside
+/// document.cpp.
 
 #include <cstdint>
 #include <string>
@@ -18,7 +19,8 @@ struct node
 {
     enum class kind { boolean, integer, floating, string, date, array, table } type = kind::table;
     unsigned line = 0;
-    bool from_profile = false;  ///< a default of the destination's profile; line is then that of the profile key
+    bool from_profile =
+        false;  ///< a default of the destination's profile; line is then that of the profile key
     bool truth = false;
     std::int64_t number = 0;
     std::string text;  ///< of a string; of a float or date as a person would write it
@@ -32,6 +34,7 @@ struct entry
 {
     std::string key;
     unsigned line = 0;
+    unsigned column = 0;
     node value;
 };
 

@@ -26,8 +26,8 @@ std::string reason(int error)
     return "cannot be read: " + std::generic_category().message(error);
 }
 
-/// A token pasted where a file name belongs must not be repeated in a problem: a path of 32 or more letters and
-/// digits without a dot or slash is taken for one.
+/// A token pasted where a file name belongs must not be repeated in a problem: a path of 32 or more letters
+/// and digits without a dot or slash is taken for one.
 bool looks_like_token(std::string_view value)
 {
     return value.size() >= 32 && std::all_of(value.begin(), value.end(), [](unsigned char c) {
@@ -63,7 +63,9 @@ outcome<file_text> read_file(const std::string& path, std::size_t max)
         int error = errno;
         return fail(error_code(error, boost::system::generic_category()), reason(error));
     }
-    struct stat facts{};
+    struct stat facts
+    {
+    };
     if (::fstat(file.get(), &facts) != 0)
     {
         int error = errno;
@@ -105,7 +107,9 @@ std::string resolve(const file_places& places, const std::string& value)
     if (!places.credentials_directory.empty() && value.find('/') == std::string::npos)
     {
         std::string credential = in_folder(places.credentials_directory, value);
-        struct stat facts{};
+        struct stat facts
+        {
+        };
         if (::stat(credential.c_str(), &facts) == 0)
             return credential;
     }
@@ -128,7 +132,8 @@ bool read_secret(section& s, std::string_view key, const file_places& places, se
     {
         if (looks_like_token(value))
             s.error(key,
-                    "no such file, and the value looks like the secret itself: put it into a file (mode 0600) and "
+                    "no such file, and the value looks like the secret itself: put it into a file (mode "
+                    "0600) and "
                     "write the file's name here");
         else
             s.error(key, path + ' ' + file.error().detail);
@@ -138,8 +143,11 @@ bool read_secret(section& s, std::string_view key, const file_places& places, se
     bool right = false;
     if (trimmed.empty())
         s.error(key, path + " is empty; expected the secret on its one line");
-    else if (!std::all_of(trimmed.begin(), trimmed.end(), [](unsigned char c) { return c >= 0x20 && c != 0x7f; }))
-        s.error(key, path + " holds more than one line or control characters; expected the secret alone on one line");
+    else if (!std::all_of(
+                 trimmed.begin(), trimmed.end(), [](unsigned char c) { return c >= 0x20 && c != 0x7f; }))
+        s.error(
+            key,
+            path + " holds more than one line or control characters; expected the secret alone on one line");
     else
     {
         out = secret(trimmed);

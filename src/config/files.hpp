@@ -1,6 +1,7 @@
 #pragma once
 
-/// The files that the configuration names: where they are, reading them within bounds, and what a first look can see.
+/// The files that the configuration names: where they are, reading them within bounds, and what a first look
+/// can see.
 
 #include <cstddef>
 #include <optional>
@@ -40,11 +41,13 @@ struct file_places
 /// Every *_file: from the credentials directory if it is there, else in the folder.
 std::string resolve(const file_places& places, const std::string& value);
 
-/// Reads the secret that s.key names into out, trimmed; path is where it was. Reports what is wrong, never the secret.
+/// Reads the secret that s.key names into out, trimmed; path is where it was. Reports what is wrong, never
+/// the secret.
 bool read_secret(section& s, std::string_view key, const file_places& places, secret& out, std::string& path);
 
 enum class pem { certificate, private_key };
-/// Resolves the PEM file that s.key names ("" or not set: answers ""), reports where it cannot be read or holds none.
+/// Resolves the PEM file that s.key names ("" or not set: answers ""), reports where it cannot be read or
+/// holds none.
 std::string read_pem(section& s, std::string_view key, const file_places& places, pem what);
 
 }  // namespace dtbridge::config

@@ -14,7 +14,8 @@ std::string folder_of(const std::string& path)
 {
     std::error_code ignored;
     auto absolute = std::filesystem::absolute(path, ignored);
-    std::string folder = (ignored ? std::filesystem::path(path) : absolute).lexically_normal().parent_path().string();
+    std::string folder =
+        (ignored ? std::filesystem::path(path) : absolute).lexically_normal().parent_path().string();
     return folder.empty() ? "." : folder;
 }
 
@@ -36,17 +37,21 @@ void check_all(const node& tree, context& c, configuration& out)
         c.problems.warning(0, "master", "no [[master]]: nothing is polled; expected one for each appliance");
     if (!root.is_set("destination"))
         c.problems.warning(0, "destination", "no [[destination]]: breaches are archived and sent nowhere");
-    // Tokens of a pull API that is not there: accepted on loopback, where they can do no harm, so that a file for a
-    // later version can be prepared.
+    // Tokens of a pull API that is not there: accepted on loopback, where they can do no harm, so that a file
+    // for a later version can be prepared.
     bool exposed = false;
     if (auto address = net::parse_endpoint(out.service.listen, 0); !out.service.listen.empty() && address)
         exposed = !is_loopback(address->host);
     for (const section& token : root.list("api_token"))
     {
         if (exposed)
-            c.problems.error(token.line(), "api_token", "[[api_token]] is not built yet: the pull API is missing; expected no token, and listen on a loopback address");
+            c.problems.error(token.line(),
+                             "api_token",
+                             "[[api_token]] is not built yet: the pull API is missing; expected no token, "
+                             "and listen on a loopback address");
         else
-            c.problems.warning(token.line(), "api_token", "the pull API is not built yet: this token opens nothing so far");
+            c.problems.warning(
+                token.line(), "api_token", "the pull API is not built yet: this token opens nothing so far");
     }
 }
 
@@ -62,7 +67,8 @@ loaded load(const std::string& path, const environment& env)
     if (auto file = read_file(path, max_config_bytes); !file)
         problems.error(0, "", "the file " + file.error().detail);
     else if (auto tree = parse_toml(file->bytes); !tree.ok)
-        problems.error(tree.error.line, "", "not TOML: " + tree.error.message + "; what follows was not checked");
+        problems.error(
+            tree.error.line, "", "not TOML: " + tree.error.message + "; what follows was not checked");
     else
         check_all(tree.root, c, answer.value);
     answer.problems = problems.sorted();

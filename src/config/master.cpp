@@ -57,7 +57,9 @@ void check_token_keys(section& s, const context& c, poll::master_options& out)
 {
     const entry* e = s.find("public_token");
     if (e == nullptr)
-        s.error("public_token", "is missing; expected the public token of the appliance's API token pair (System Config, API Token)");
+        s.error("public_token",
+                "is missing; expected the public token of the appliance's API token pair (System Config, API "
+                "Token)");
     else if (e->value.type != node::kind::string || e->value.text.empty() || e->value.text.size() > 512 ||
              !visible_ascii(e->value.text))
         // The value is not repeated: a private token may have been put here.
@@ -99,8 +101,9 @@ void check_times(section& s, poll::master_options& out)
     bool span = s.read_duration("reconcile_span", out.reconcile_span, 1min, 365 * day);
     bool deep = s.read_duration("reconcile_deep", out.reconcile_deep, 1min, 365 * day);
     if ((span || deep) && out.reconcile_deep < out.reconcile_span)
-        s.warning(deep ? "reconcile_deep" : "reconcile_span",
-                  "the daily sweep (reconcile_deep) looks back less far than the hourly one (reconcile_span)");
+        s.warning(
+            deep ? "reconcile_deep" : "reconcile_span",
+            "the daily sweep (reconcile_deep) looks back less far than the hourly one (reconcile_span)");
     s.read_duration("timeout", out.timeout, 100ms, 1h);
 }
 
@@ -109,11 +112,13 @@ void check_proxy(section& s, const context& c, poll::master_options& out)
     std::string value, path;
     bool given = s.read("proxy", value) && !value.empty();
     const entry* password = s.find("proxy_password_file");
-    bool has_password = password != nullptr && !(password->value.type == node::kind::string && password->value.text.empty());
+    bool has_password =
+        password != nullptr && !(password->value.type == node::kind::string && password->value.text.empty());
     if (!given)
     {
         if (has_password)
-            s.error("proxy_password_file", "a password without a proxy; expected proxy = \"http://user@host:port\" too");
+            s.error("proxy_password_file",
+                    "a password without a proxy; expected proxy = \"http://user@host:port\" too");
         return;
     }
     constexpr std::string_view expected = "; expected \"http://host:port\" or \"http://user@host:port\"";
@@ -134,7 +139,9 @@ void check_proxy(section& s, const context& c, poll::master_options& out)
         rest.remove_prefix(at + 1);
         if (user.find(':') != std::string_view::npos)
         {
-            s.error("proxy", "holds a password; expected it in a file that proxy_password_file names, and here \"http://user@host:port\"");
+            s.error("proxy",
+                    "holds a password; expected it in a file that proxy_password_file names, and here "
+                    "\"http://user@host:port\"");
             return;
         }
         auto decoded = percent_decoded(user);
@@ -146,10 +153,9 @@ void check_proxy(section& s, const context& c, poll::master_options& out)
         proxy->user = *decoded;
     }
     auto address = net::parse_endpoint(rest, 0);
-    if (!address || address->port == 0)
+    if (!address)
     {
-        std::string found = address ? "no port in " + in_quotes(rest) : "found " + in_quotes(rest) + ": " + address.error().detail;
-        s.error("proxy", found + std::string(expected));
+        s.error("proxy", "found " + address.error().detail + std::string(expected));
         return;
     }
     proxy->address = *address;
@@ -157,10 +163,12 @@ void check_proxy(section& s, const context& c, poll::master_options& out)
     {
         read_secret(s, "proxy_password_file", c.places, proxy->password, path);
         if (proxy->user.empty())
-            s.error("proxy_password_file", "a password without a user; expected proxy = \"http://user@host:port\"");
+            s.error("proxy_password_file",
+                    "a password without a user; expected proxy = \"http://user@host:port\"");
     }
     else if (!proxy->user.empty())
-        s.warning("proxy", "a user without a password: an empty one is sent; proxy_password_file names its file");
+        s.warning("proxy",
+                  "a user without a password: an empty one is sent; proxy_password_file names its file");
     out.proxy = std::move(proxy);
 }
 
@@ -171,12 +179,15 @@ void check_labels(section& s, poll::master_options& out)
         return;
     constexpr std::size_t max_labels = 64;
     if (labels->table().members.size() > max_labels)
-        s.error("labels", "found " + counted(labels->table().members.size(), "label") + "; expected at most 64");
+        s.error("labels",
+                "found " + counted(labels->table().members.size(), "label") + "; expected at most 64");
     for (const entry& label : labels->table().members)
     {
-        bool right = !label.key.empty() && label.key.size() <= 63 && std::all_of(label.key.begin(), label.key.end(), [](char ch) {
-            return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') || (ch >= '0' && ch <= '9') || ch == '_' || ch == '-';
-        });
+        bool right = !label.key.empty() && label.key.size() <= 63 &&
+                     std::all_of(label.key.begin(), label.key.end(), [](char ch) {
+                         return (ch >= 'a' && ch <= 'z') || (ch >= 'A' && ch <= 'Z') ||
+                                (ch >= '0' && ch <= '9') || ch == '_' || ch == '-';
+                     });
         // Rules, field maps (@label.tenant) and JSON carry labels as text.
         if (!right)
             s.problems().error(label.line,
@@ -185,7 +196,8 @@ void check_labels(section& s, poll::master_options& out)
         else if (label.value.type != node::kind::string || label.value.text.size() > 1024)
             s.problems().error(label.line,
                                labels->name_of(label.key),
-                               "found " + std::string(kind_name(label.value.type)) + "; expected a string of at most 1024 bytes");
+                               "found " + std::string(kind_name(label.value.type)) +
+                                   "; expected a string of at most 1024 bytes");
         else
             out.labels.emplace_back(label.key, label.value.text);
     }
@@ -194,14 +206,17 @@ void check_labels(section& s, poll::master_options& out)
 void check_master(section& s, context& c, poll::master_options& out, std::optional<unsigned>& minimal_line)
 {
     if (!s.is_set("url"))
-        s.error("url", "is missing; expected the appliance's address, such as \"https://darktrace.acme.example\"");
+        s.error("url",
+                "is missing; expected the appliance's address, such as \"https://darktrace.acme.example\"");
     else if (auto url = read_url(s, "url", false))
     {
         out.url = url->text;
         out.https = url->https;
         out.address = url->address;
         if (!out.https && !is_loopback(out.address.host))
-            s.warning("url", "http:// sends breaches in the clear, and who can answer for the appliance is believed; expected https://");
+            s.warning("url",
+                      "http:// sends breaches in the clear, and who can answer for the appliance is "
+                      "believed; expected https://");
     }
     if (auto url = read_url(s, "public_url", true))
         out.public_url = url->text;
@@ -229,7 +244,10 @@ std::optional<base_url> read_url(section& s, std::string_view key, bool path_all
     if (value.empty() && path_allowed)
         return std::nullopt;
     auto bad = [&](std::string_view what) -> std::optional<base_url> {
-        s.error(key, std::string(what) + "; expected https://, a host and perhaps a port, such as \"https://darktrace.acme.example\"");
+        s.error(
+            key,
+            std::string(what) +
+                "; expected https://, a host and perhaps a port, such as \"https://darktrace.acme.example\"");
         return std::nullopt;
     };
     base_url out;
@@ -258,7 +276,7 @@ std::optional<base_url> read_url(section& s, std::string_view key, bool path_all
         return bad("found " + in_quotes(value) + " with a path, which the bridge sets itself");
     auto address = net::parse_endpoint(authority, out.https ? 443 : 80);
     if (!address)
-        return bad("found " + in_quotes(value) + ": " + address.error().detail);
+        return bad("found " + address.error().detail);
     out.address = *address;
     out.text = (out.https ? "https://" : "http://") + std::string(rest);
     return out;
@@ -271,11 +289,14 @@ bool name_register::check(section& s, std::string& name, std::string& formerly, 
         s.error("name", "is missing; expected a name of a-z, 0-9 and -, at most 63 characters");
     else if (s.read("name", name))
     {
-        auto before = std::find_if(names_.begin(), names_.end(), [&name](const used& u) { return u.text == name; });
+        auto before =
+            std::find_if(names_.begin(), names_.end(), [&name](const used& u) { return u.text == name; });
         if (!is_name(name))
             s.error("name", "found " + in_quotes(name) + "; expected a-z, 0-9 and -, 1 to 63 characters");
         else if (before != names_.end())
-            s.error("name", "found " + in_quotes(name) + ", which line " + std::to_string(before->line) + " has too; expected a name of its own");
+            s.error("name",
+                    "found " + in_quotes(name) + ", which line " + std::to_string(before->line) +
+                        " has too; expected a name of its own");
         else
         {
             names_.push_back({name, s.name_of("name"), s.line_of("name")});
@@ -286,12 +307,16 @@ bool name_register::check(section& s, std::string& name, std::string& formerly, 
         return right;
     if (s.read("formerly", formerly) && !formerly.empty())
     {
-        auto before = std::find_if(formers_.begin(), formers_.end(), [&formerly](const used& u) { return u.text == formerly; });
+        auto before = std::find_if(
+            formers_.begin(), formers_.end(), [&formerly](const used& u) { return u.text == formerly; });
         if (!is_name(formerly))
-            s.error("formerly", "found " + in_quotes(formerly) + "; expected the old name: a-z, 0-9 and -, 1 to 63 characters");
+            s.error("formerly",
+                    "found " + in_quotes(formerly) +
+                        "; expected the old name: a-z, 0-9 and -, 1 to 63 characters");
         else if (before != formers_.end())
             s.error("formerly",
-                    "found " + in_quotes(formerly) + ", which line " + std::to_string(before->line) + " takes over already; expected one heir only");
+                    "found " + in_quotes(formerly) + ", which line " + std::to_string(before->line) +
+                        " takes over already; expected one heir only");
         else
             formers_.push_back({formerly, s.name_of("formerly"), s.line_of("formerly")});
     }
@@ -305,8 +330,8 @@ void name_register::finish(report& r) const
             if (former.text == name.text)
                 r.error(former.line,
                         former.key,
-                        "found " + in_quotes(former.text) + ", which is in use at line " + std::to_string(name.line) +
-                            "; expected an old name that nothing has now");
+                        "found " + in_quotes(former.text) + ", which is in use at line " +
+                            std::to_string(name.line) + "; expected an old name that nothing has now");
 }
 
 std::vector<std::string> match_masters(section& s,
@@ -322,25 +347,36 @@ std::vector<std::string> match_masters(section& s,
         names.push_back(m.name);
     for (const auto& pattern : patterns)
     {
-        bool matched = std::any_of(
-            names.begin(), names.end(), [&](std::string_view name) { return text::glob_match(pattern.text, name); });
+        bool matched = std::any_of(names.begin(), names.end(), [&](std::string_view name) {
+            return text::glob_match(pattern.text, name);
+        });
         if (!matched && !c.master_names_doubtful)
-            s.problems().error(pattern.line,
-                               s.name_of(key),
-                               "found " + in_quotes(pattern.text) + ", which matches no [[master]]; expected " +
-                                   (names.empty() ? std::string("the name of one, and there is none") : one_of(names)) +
-                                   did_you_mean(pattern.text, names));
+            s.problems().error(
+                pattern.line,
+                s.name_of(key),
+                "found " + in_quotes(pattern.text) + ", which matches no [[master]]; expected " +
+                    (names.empty() ? std::string("the name of one, and there is none") : one_of(names)) +
+                    did_you_mean(pattern.text, names));
     }
     std::vector<std::string> answer;
     for (const master_place& m : masters)
-        if (std::any_of(patterns.begin(), patterns.end(), [&m](const auto& p) { return text::glob_match(p.text, m.name); }))
+        if (std::any_of(patterns.begin(), patterns.end(), [&m](const auto& p) {
+                return text::glob_match(p.text, m.name);
+            }))
             answer.push_back(m.name);
     return answer;
 }
 
-void check_masters(section& root, context& c, std::vector<poll::master_options>& out, std::vector<master_place>& places)
+void check_masters(section& root,
+                   context& c,
+                   std::vector<poll::master_options>& out,
+                   std::vector<master_place>& places)
 {
     name_register names;
+    // [master] instead of [[master]] is one mistake, not one more wherever the master is named.
+    const entry* e = root.find("master");
+    if (e != nullptr && e->value.type != node::kind::array)
+        c.master_names_doubtful = true;
     for (section& s : root.list("master"))
     {
         poll::master_options master;
@@ -352,7 +388,8 @@ void check_masters(section& root, context& c, std::vector<poll::master_options>&
         for (const poll::master_options& other : out)
             if (!master.url.empty() && other.url == master.url)
                 s.warning("url",
-                          "master " + in_quotes(other.name) + " has the same url: every breach would be archived and sent for both");
+                          "master " + in_quotes(other.name) +
+                              " has the same url: every breach would be archived and sent for both");
         places.push_back(std::move(place));
         out.push_back(std::move(master));
     }

@@ -36,11 +36,13 @@ void add_missing(node& into, const node& from)
 {
     for (const entry& member : from.members)
     {
-        auto at = std::find_if(into.members.begin(), into.members.end(), [&](const entry& e) { return e.key == member.key; });
+        auto at = std::find_if(
+            into.members.begin(), into.members.end(), [&](const entry& e) { return e.key == member.key; });
         if (at == into.members.end())
             into.members.push_back(member);
         // A severity map is one value: { Critical = 9 } of the file is not mixed with the profile's rows.
-        else if (member.key != "severity" && at->value.type == node::kind::table && member.value.type == node::kind::table)
+        else if (member.key != "severity" && at->value.type == node::kind::table &&
+                 member.value.type == node::kind::table)
             add_missing(at->value, member.value);
     }
 }
@@ -81,7 +83,8 @@ node with_profile(section& destination, std::string& profile_name)
         auto names = profile_names();
         std::vector<std::string_view> views(names.begin(), names.end());
         destination.error("profile",
-                          "found " + in_quotes(profile_name) + "; expected \"\" or " + one_of(views) + did_you_mean(profile_name, views));
+                          "found " + in_quotes(profile_name) + "; expected \"\" or " + one_of(views) +
+                              did_you_mean(profile_name, views));
         return merged;
     }
     node profile = parse_toml(text).root;

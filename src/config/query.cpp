@@ -23,7 +23,8 @@ struct parameter
     std::string_view why;  ///< of a warning or refusal
 };
 
-constexpr std::string_view bridge_sets_window = "the bridge sets the time window of every request itself (section 3 of the manual: Polling)";
+constexpr std::string_view bridge_sets_window =
+    "the bridge sets the time window of every request itself (section 3 of the manual: Polling)";
 
 // product.md 2, [master.query]; what the parameters do: darktrace.md 2.3.
 constexpr parameter parameters[] = {
@@ -45,18 +46,30 @@ constexpr parameter parameters[] = {
     {"endtime", treatment::refused, value_kind::text, bridge_sets_window},
     {"from", treatment::refused, value_kind::text, bridge_sets_window},
     {"to", treatment::refused, value_kind::text, bridge_sets_window},
-    {"creationtime", treatment::refused, value_kind::text, "the key window of the master chooses between creation and activity"},
-    {"pbid", treatment::refused, value_kind::text, "it asks for single breaches, so that all others would never be seen"},
-    {"group", treatment::refused, value_kind::text, "it replaces the breach's score by the device's, and every threshold would compare the wrong number"},
-    {"responsedata", treatment::refused, value_kind::text, "it leaves out fields that the archive, the rules and the formats need"},
+    {"creationtime",
+     treatment::refused,
+     value_kind::text,
+     "the key window of the master chooses between creation and activity"},
+    {"pbid",
+     treatment::refused,
+     value_kind::text,
+     "it asks for single breaches, so that all others would never be seen"},
+    {"group",
+     treatment::refused,
+     value_kind::text,
+     "it replaces the breach's score by the device's, and every threshold would compare the wrong number"},
+    {"responsedata",
+     treatment::refused,
+     value_kind::text,
+     "it leaves out fields that the archive, the rules and the formats need"},
 };
 
-// RFC 3986 2.3. Other characters would have to be encoded, and appliances differ in whether they check the signature
-// over the encoded or the decoded text (darktrace.md 2.1).
+// RFC 3986 2.3. Other characters would have to be encoded, and appliances differ in whether they check the
+// signature over the encoded or the decoded text (darktrace.md 2.1).
 bool unreserved(unsigned char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' || c == '.' || c == '_' ||
-           c == '~';
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+           c == '.' || c == '_' || c == '~';
 }
 
 bool all_unreserved(std::string_view s)
@@ -95,9 +108,9 @@ bool read_value(section& s, const entry& e, const parameter& p, query& out)
             }
             s.wrong(e, "an integer, without quotes");
             return false;
-        case value_kind::fraction:
-        {
-            bool number = v.type == node::kind::integer || v.type == node::kind::floating || v.type == node::kind::string;
+        case value_kind::fraction: {
+            bool number = v.type == node::kind::integer || v.type == node::kind::floating ||
+                          v.type == node::kind::string;
             auto value = number ? decimal::parse(v.text) : std::nullopt;
             if (value && !(*value < *decimal::parse("0")) && !(*decimal::parse("1") < *value))
             {
@@ -113,10 +126,10 @@ bool read_value(section& s, const entry& e, const parameter& p, query& out)
                 out.emplace_back(p.name, v.text);
                 return true;
             }
-            s.wrong(e, "a string of letters, digits and - . _ ~, because the request is signed as it is sent");
+            s.wrong(e,
+                    "a string of letters, digits and - . _ ~, because the request is signed as it is sent");
             return false;
-        case value_kind::platforms:
-        {
+        case value_kind::platforms: {
             std::vector<std::string> platforms;
             if (v.type == node::kind::string)
                 platforms.push_back(v.text);
@@ -129,7 +142,9 @@ bool read_value(section& s, const entry& e, const parameter& p, query& out)
                     out.emplace_back(p.name, std::move(platform));
                 return true;
             }
-            s.wrong(e, "a platform such as \"office365*\" or a list of them, of letters, digits and - . _ ~, with * at the end only");
+            s.wrong(e,
+                    "a platform such as \"office365*\" or a list of them, of letters, digits and - . _ ~, "
+                    "with * at the end only");
             return false;
         }
     }
@@ -158,26 +173,33 @@ void check_query(section s, poll::master_options& out, std::optional<unsigned>& 
         {
             if (s.is_set("deviceattop"))
             {
-                s.error("deviceatop", "an old spelling of deviceattop, which is set too; expected only deviceattop");
+                s.error("deviceatop",
+                        "an old spelling of deviceattop, which is set too; expected only deviceattop");
                 old_name = false;
             }
             else
-                s.warning("deviceatop", "taken for deviceattop, which is how appliances spell it; write deviceattop");
+                s.warning("deviceatop",
+                          "taken for deviceattop, which is how appliances spell it; write deviceattop");
         }
         const entry* e = s.find(old_name ? std::string_view("deviceatop") : p.name);
         if (e == nullptr)
             continue;
         if (p.how == treatment::refused)
         {
-            s.error(p.name, "this parameter is refused: " + std::string(p.why) + "; expected it to be left out");
+            s.error(p.name,
+                    "this parameter is refused: " + std::string(p.why) + "; expected it to be left out");
             continue;
         }
         if (!read_value(s, *e, p, given))
             continue;
         if (p.how == treatment::warned && !(p.name == "saasonly" && !e->value.truth))
-            s.warning(p.name, "narrows the archive: " + std::string(p.why) + ", and replay cannot bring the others back");
+            s.warning(
+                p.name,
+                "narrows the archive: " + std::string(p.why) + ", and replay cannot bring the others back");
         if (p.name == "includeacknowledged" && !e->value.truth)
-            s.warning(p.name, "false narrows the archive: breaches that were acknowledged before a poll saw them are lost to it");
+            s.warning(p.name,
+                      "false narrows the archive: breaches that were acknowledged before a poll saw them are "
+                      "lost to it");
         if (p.name == "includesuppressed" && !e->value.truth)
             s.warning(p.name, "false narrows the archive: suppressed breaches are never archived");
         if (p.name == "minimal" && e->value.truth)
@@ -191,7 +213,8 @@ void check_query(section s, poll::master_options& out, std::optional<unsigned>& 
             given.emplace_back(name, value);
     }
     // Sorted, so that requests, signatures and problems look the same whatever the order in the file.
-    std::stable_sort(given.begin(), given.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::stable_sort(
+        given.begin(), given.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     out.query = std::move(given);
 }
 

@@ -36,12 +36,14 @@ std::size_t distance(std::string_view a, std::string_view b)
 
 void report::error(unsigned line, const std::string& key, const std::string& message)
 {
-    problems_.push_back({main_file_, line, text::printable(key), text::printable(message, max_message), false});
+    problems_.push_back(
+        {main_file_, line, text::printable(key), text::printable(message, max_message), false});
 }
 
 void report::warning(unsigned line, const std::string& key, const std::string& message)
 {
-    problems_.push_back({main_file_, line, text::printable(key), text::printable(message, max_message), true});
+    problems_.push_back(
+        {main_file_, line, text::printable(key), text::printable(message, max_message), true});
 }
 
 void report::append(std::vector<problem> others)
@@ -61,7 +63,9 @@ std::vector<problem> report::sorted() const
     for (const problem& p : problems_)
         if (std::find(files.begin(), files.end(), p.file) == files.end())
             files.push_back(p.file);
-    auto rank = [&files](const problem& p) { return std::find(files.begin(), files.end(), p.file) - files.begin(); };
+    auto rank = [&files](const problem& p) {
+        return std::find(files.begin(), files.end(), p.file) - files.begin();
+    };
     auto answer = problems_;
     std::stable_sort(answer.begin(), answer.end(), [&](const problem& a, const problem& b) {
         auto left = rank(a), right = rank(b);

@@ -42,8 +42,7 @@ std::string shown(const node& n)
 
 section::section(report& r, const node& table, std::string path, unsigned line)
     : report_(r), table_(table), path_(std::move(path)), line_(line)
-{
-}
+{}
 
 const entry* section::find(std::string_view key)
 {
@@ -149,7 +148,9 @@ bool section::read_size(std::string_view key, std::uint64_t& out, std::uint64_t 
     auto value = e->value.type == node::kind::string ? parse_size(e->value.text) : std::nullopt;
     if (!value || *value < low || *value > high)
     {
-        wrong(*e, "a size from " + size_text(low) + " to " + size_text(high) + " in quotes, such as \"8KiB\" or \"20GiB\"");
+        wrong(*e,
+              "a size from " + size_text(low) + " to " + size_text(high) +
+                  " in quotes, such as \"8KiB\" or \"20GiB\"");
         return false;
     }
     out = *value;
@@ -163,7 +164,8 @@ bool section::read_integer(std::string_view key, std::int64_t& out, std::int64_t
         return false;
     if (e->value.type != node::kind::integer || e->value.number < low || e->value.number > high)
     {
-        wrong(*e, "an integer from " + std::to_string(low) + " to " + std::to_string(high) + ", without quotes");
+        wrong(*e,
+              "an integer from " + std::to_string(low) + " to " + std::to_string(high) + ", without quotes");
         return false;
     }
     out = e->value.number;
@@ -188,7 +190,8 @@ bool section::read_strings(std::string_view key, std::vector<text_at>& out)
             texts.push_back({element.text, element.from_profile ? e->line : element.line});
         else
         {
-            report_.error(element.line, name_of(key), "found " + shown(element) + "; expected strings in quotes");
+            report_.error(
+                element.line, name_of(key), "found " + shown(element) + "; expected strings in quotes");
             right = false;
         }
     }
@@ -197,7 +200,8 @@ bool section::read_strings(std::string_view key, std::vector<text_at>& out)
     return right;
 }
 
-std::optional<std::size_t> section::choice_index(std::string_view key, const std::vector<std::string_view>& words)
+std::optional<std::size_t> section::choice_index(std::string_view key,
+                                                 const std::vector<std::string_view>& words)
 {
     const entry* e = find(key);
     if (e == nullptr)
@@ -207,7 +211,9 @@ std::optional<std::size_t> section::choice_index(std::string_view key, const std
         auto at = std::find(words.begin(), words.end(), e->value.text);
         if (at != words.end())
             return static_cast<std::size_t>(at - words.begin());
-        error(key, "found " + in_quotes(e->value.text) + "; expected " + one_of(words) + did_you_mean(e->value.text, words));
+        error(key,
+              "found " + in_quotes(e->value.text) + "; expected " + one_of(words) +
+                  did_you_mean(e->value.text, words));
         return std::nullopt;
     }
     wrong(*e, one_of(words) + " in quotes");
@@ -221,8 +227,8 @@ std::optional<section> section::subsection(std::string_view key)
         return std::nullopt;
     if (e->value.type != node::kind::table)
     {
-        std::string expected = path_.empty() ? "a section [" + std::string(key) + "]"
-                                             : "a table such as { name = value, .. }";
+        std::string expected =
+            path_.empty() ? "a section [" + std::string(key) + "]" : "a table such as { name = value, .. }";
         wrong(*e, expected);
         return std::nullopt;
     }
@@ -238,7 +244,9 @@ std::vector<section> section::list(std::string_view key)
     std::string brackets = "[[" + std::string(key) + "]]";
     if (e->value.type == node::kind::table)
     {
-        error(key, "found one section [" + std::string(key) + "]; expected " + brackets + " with two brackets, once for each");
+        error(key,
+              "found one section [" + std::string(key) + "]; expected " + brackets +
+                  " with two brackets, once for each");
         return answer;
     }
     if (e->value.type != node::kind::array)
@@ -251,7 +259,8 @@ std::vector<section> section::list(std::string_view key)
         if (element.type == node::kind::table)
             answer.emplace_back(report_, element, name_of(key), element.line);
         else
-            report_.error(element.line, name_of(key), "found " + shown(element) + "; expected sections " + brackets);
+            report_.error(
+                element.line, name_of(key), "found " + shown(element) + "; expected sections " + brackets);
     }
     return answer;
 }
@@ -273,7 +282,8 @@ void section::finish()
             for (std::size_t i = 0; i < sorted.size(); ++i)
                 hint += (i > 0 ? ", " : "") + std::string(sorted[i]);
         }
-        report_.error(member.line, name_of(text::printable(member.key, 80)), "unknown key in " + where + hint);
+        report_.error(
+            member.line, name_of(text::printable(member.key, 80)), "unknown key in " + where + hint);
     }
 }
 

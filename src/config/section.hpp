@@ -1,7 +1,8 @@
 #pragma once
 
-/// One table of the file while it is read: every key that is asked for becomes known, what is left over at finish() is
-/// reported. Readers answer true when the key is set and right; a wrong value is reported and leaves out as it was.
+/// One table of the file while it is read: every key that is asked for becomes known, what is left over at
+/// finish() is reported. Readers answer true when the key is set and right; a wrong value is reported and
+/// leaves out as it was.
 
 #include <chrono>
 #include <cstdint>
@@ -31,7 +32,10 @@ public:
     unsigned line() const { return line_; }
     /// Line of the key, or of the table where the key is not set.
     unsigned line_of(std::string_view key) const;
-    std::string name_of(std::string_view key) const { return path_.empty() ? std::string(key) : path_ + '.' + std::string(key); }
+    std::string name_of(std::string_view key) const
+    {
+        return path_.empty() ? std::string(key) : path_ + '.' + std::string(key);
+    }
     const std::string& path() const { return path_; }
     const node& table() const { return table_; }
     report& problems() { return report_; }
@@ -58,7 +62,9 @@ public:
     bool read_strings(std::string_view key, std::vector<text_at>& out);
 
     template <class Enum>
-    bool read_choice(std::string_view key, Enum& out, std::initializer_list<std::pair<std::string_view, Enum>> words)
+    bool read_choice(std::string_view key,
+                     Enum& out,
+                     std::initializer_list<std::pair<std::string_view, Enum>> words)
     {
         std::vector<std::string_view> names;
         for (const auto& word : words)

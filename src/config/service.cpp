@@ -20,17 +20,20 @@ void check_listen(section& s, const context& c, service_options& out)
     if (!out.listen.empty())
     {
         auto address = net::parse_endpoint(out.listen, 0);
-        if (!address || address->port == 0)
+        if (!address)
             s.error("listen",
-                    "found " + in_quotes(out.listen) +
-                        "; expected an address with a port, such as \"127.0.0.1:9480\" or \"[::1]:9480\", or \"\" to turn it off");
+                    "found " + address.error().detail +
+                        "; expected an address with a port, such as \"127.0.0.1:9480\" or \"[::1]:9480\", or "
+                        "\"\" to turn it off");
         else
         {
             loopback = is_loopback(address->host);
             if (!loopback)
                 s.error("listen",
-                        "found " + in_quotes(out.listen) + ", which other hosts reach: " + std::string(not_built_pull_api) +
-                            ", nor are its TLS and tokens; expected a loopback address such as \"127.0.0.1:9480\", or \"\"");
+                        "found " + in_quotes(out.listen) +
+                            ", which other hosts reach: " + std::string(not_built_pull_api) +
+                            ", nor are its TLS and tokens; expected a loopback address such as "
+                            "\"127.0.0.1:9480\", or \"\"");
         }
     }
     auto tls = s.subsection("listen_tls");
@@ -40,16 +43,19 @@ void check_listen(section& s, const context& c, service_options& out)
     bool has_cert = tls->read("cert_file", cert) && !cert.empty();
     bool has_key = tls->read("key_file", key) && !key.empty();
     if (has_cert != has_key)
-        tls->error(has_cert ? "cert_file" : "key_file", "cert_file and key_file belong together; expected both or neither");
+        tls->error(has_cert ? "cert_file" : "key_file",
+                   "cert_file and key_file belong together; expected both or neither");
     else if (has_cert)
     {
         out.listen_cert_file = read_pem(*tls, "cert_file", c.places, pem::certificate);
         out.listen_key_file = read_pem(*tls, "key_file", c.places, pem::private_key);
         if (loopback)
             s.warning("listen_tls",
-                      std::string(not_built_pull_api) + ": the status page on a loopback address speaks plain HTTP");
+                      std::string(not_built_pull_api) +
+                          ": the status page on a loopback address speaks plain HTTP");
         else
-            s.error("listen_tls", "listen_tls is not built yet: leave it out, and give listen a loopback address");
+            s.error("listen_tls",
+                    "listen_tls is not built yet: leave it out, and give listen a loopback address");
     }
     tls->finish();
 }
@@ -88,7 +94,10 @@ void check_service(section s, context& c, service_options& out)
     s.finish();
 }
 
-void check_tokens(section& root, context& c, const std::vector<master_place>& masters, std::vector<api_token>& out)
+void check_tokens(section& root,
+                  context& c,
+                  const std::vector<master_place>& masters,
+                  std::vector<api_token>& out)
 {
     name_register names;
     for (section& s : root.list("api_token"))
@@ -102,7 +111,8 @@ void check_tokens(section& root, context& c, const std::vector<master_place>& ma
             read_secret(s, "file", c.places, token.token, path);
         std::vector<section::text_at> patterns;
         if (!s.is_set("masters"))
-            s.error("masters", "is missing; expected the masters that the token may read, such as [\"acme\"]");
+            s.error("masters",
+                    "is missing; expected the masters that the token may read, such as [\"acme\"]");
         else if (s.read_strings("masters", patterns))
             token.masters = match_masters(s, "masters", patterns, c, masters);
         s.finish();

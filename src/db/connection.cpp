@@ -195,8 +195,10 @@ connection::connection(std::string path, const open_options& options) : path_(st
         sqlite3_db_config(db_, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, nullptr);
         exec(("PRAGMA cache_size=-" + std::to_string(options.cache_kib)).c_str());
         exec("PRAGMA cell_size_check=ON; PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY");
-        if (options.incremental_vacuum)
-            exec("PRAGMA auto_vacuum=INCREMENTAL");  // before the first write, which turning the log on is
+        // Before the first write, which turning the log on is; on a file that has pages it would be one more
+        // write.
+        if (options.incremental_vacuum && value("PRAGMA page_count") == 0)
+            exec("PRAGMA auto_vacuum=INCREMENTAL");
         if (options.writable)
         {
             statement mode(db_, path_, "PRAGMA journal_mode=WAL");

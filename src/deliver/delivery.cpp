@@ -40,7 +40,8 @@ using std::chrono::seconds;
 constexpr duration until_rung = std::chrono::hours(1);
 /// What is in flight when a connection is given up on purpose (addresses changed, the first address is back).
 constexpr duration retire_limit = seconds(5);
-/// The same words are logged again only after this long: a collector that breaks every connection is one line a minute.
+/// The same words are logged again only after this long: a collector that breaks every connection is one line
+/// a minute.
 constexpr duration same_words = seconds(60);
 
 /// Settings as they are used, with what is counted per set.
@@ -65,7 +66,10 @@ struct flight;
 /// One master as this destination sees it.
 struct feed
 {
-    feed(const asio::any_io_executor& ex, std::shared_ptr<archive> s, format::master_info i, std::uint64_t number,
+    feed(const asio::any_io_executor& ex,
+         std::shared_ptr<archive> s,
+         format::master_info i,
+         std::uint64_t number,
          backoff b)
         : store(std::move(s)),
           info(std::move(i)),
@@ -89,17 +93,18 @@ struct feed
     std::int64_t counted = 0;   // decisions up to here are in the counters: a repeat is not counted twice
     std::int64_t too_long = 0;  // the same for what was too long for a datagram
     std::size_t in_flight = 0;
-    flight* last = nullptr;     // its youngest flight
+    flight* last = nullptr;  // its youngest flight
     std::deque<finished> unsaved;
     std::shared_ptr<generation> hashed;  // whose texts the hashes are of
     std::string policy_hash, fields_hash;
-    std::int64_t waiting_since = 0;      // ms, archive time of about the oldest breach that waits; 0 none
+    std::int64_t waiting_since = 0;  // ms, archive time of about the oldest breach that waits; 0 none
     std::string read_error, save_error;
 
     std::int64_t lag() const { return std::max<std::int64_t>(0, store->last_seq() - done); }
 };
 
-/// A span of one master's archive on its way: a batch that was sent, or breaches behind one that need no sending.
+/// A span of one master's archive on its way: a batch that was sent, or breaches behind one that need no
+/// sending.
 struct flight
 {
     std::shared_ptr<feed> from;
@@ -130,7 +135,10 @@ bool same_way(const transport::options& a, const transport::options& b)
 class condition
 {
 public:
-    explicit condition(const asio::any_io_executor& ex) : timer_(ex) { timer_.expires_at(clock::time_point::max()); }
+    explicit condition(const asio::any_io_executor& ex) : timer_(ex)
+    {
+        timer_.expires_at(clock::time_point::max());
+    }
     void notify() { timer_.cancel(); }
     awaitable<void> wait()
     {
@@ -168,7 +176,8 @@ struct delivery::impl
         new_connector();
     }
 
-    // --- settings ---------------------------------------------------------------------------------------------------
+    // --- settings
+    // ---------------------------------------------------------------------------------------------------
 
     void take_over(settings s)
     {
@@ -192,14 +201,16 @@ struct delivery::impl
         if (o.transport.kind == transport::protocol::udp)
         {
             // A batch waits 50 ms for its confirmation, so a pace over 1280/s needs more than one in flight.
-            const auto paced = static_cast<std::size_t>(std::clamp(std::ceil(o.pace_per_second * 0.06), 0.0, 4096.0));
+            const auto paced =
+                static_cast<std::size_t>(std::clamp(std::ceil(o.pace_per_second * 0.06), 0.0, 4096.0));
             b.messages = std::max(bounds.udp_window, paced);
         }
         window = transport::send_window(b);
         other_way = false;
     }
 
-    // --- state of the connection ------------------------------------------------------------------------------------
+    // --- state of the connection
+    // ------------------------------------------------------------------------------------
 
     bool can_send() const
     {
@@ -215,7 +226,8 @@ struct delivery::impl
         std::erase_if(logged, [now](const auto& l) { return now - l.second >= same_words; });
         if (logged.size() < 16 && logged.emplace(count.error, now).second)
         {
-            log::warning("deliver", name, "cannot deliver, the archive keeps what waits", {{"error", count.error}});
+            log::warning(
+                "deliver", name, "cannot deliver, the archive keeps what waits", {{"error", count.error}});
             said_failing = true;
         }
     }
@@ -477,7 +489,8 @@ struct delivery::impl
             failing(why);
     }
 
-    // --- one master -------------------------------------------------------------------------------------------------
+    // --- one master
+    // -------------------------------------------------------------------------------------------------
 
     void start(const std::shared_ptr<feed>& m)
     {
@@ -592,7 +605,7 @@ struct delivery::impl
     {
         while (at == epoch && can_send() && !m->closing && window.full())
             co_await room.wait(until_rung);
-        co_return at == epoch && can_send() && !m->closing;
+        co_return at == epoch&& can_send() && !m->closing;
     }
 
     /// The same for the pace.
@@ -606,7 +619,15 @@ struct delivery::impl
                 break;
             co_await room.wait(left);
         }
-        co_return at == epoch && can_send() && !m->closing;
+        co_return at == epoch&& can_send() && !m->closing;
+    }
+
+    /// Lets everybody else run: where memory answers the read and the kernel takes the write at once, nothing
+    /// else here ever suspends, and one backlog would hold the thread until its end.
+    awaitable<bool> give_way(std::shared_ptr<feed> m, std::uint64_t at)
+    {
+        co_await asio::post(ex, asio::use_awaitable);
+        co_return at == epoch && !is_ending(*m);
     }
 
     awaitable<void> send_span(std::shared_ptr<feed> m, const archive_span& span, std::uint64_t at)
@@ -625,8 +646,8 @@ struct delivery::impl
                 if (next > before)
                     pass(std::move(f));
                 mine.leave();
-                co_await asio::post(ex, asio::use_awaitable);
-                if (at != epoch || is_ending(*m))
+                const bool on = co_await give_way(m, at);
+                if (!on)
                     co_return;
                 continue;
             }
@@ -638,6 +659,10 @@ struct delivery::impl
             }
             const bool sent = co_await send(std::move(f), span, at);
             if (!sent)
+                co_return;
+            mine.leave();
+            const bool on = co_await give_way(m, at);
+            if (!on)
                 co_return;
         }
         if (at == epoch && span.scanned_to > m->position)
@@ -664,13 +689,15 @@ struct delivery::impl
         in_batch.clear();
         const auto most = std::min({bounds.batch_messages, window.messages_free(), pacer.burst()});
         // A run of held-back breaches gives way to other work now and then.
-        const auto stop = std::min(span.breaches.size(), next + std::max<std::size_t>(1, bounds.batch_messages));
+        const auto stop =
+            std::min(span.breaches.size(), next + std::max<std::size_t>(1, bounds.batch_messages));
         f.record.first_seq = span.breaches[next].seq;
         for (; next < stop && batch.count() < most; ++next)
         {
             const auto& a = span.breaches[next];
             const bool fresh = a.seq > m->counted;
-            // Without any time of its own a breach is as old as its arrival: nothing is passed over for lack of a date.
+            // Without any time of its own a breach is as old as its arrival: nothing is passed over for lack
+            // of a date.
             const auto created = a.key.created != 0 ? a.key.created : a.archived;
             if (current->cutoff && created < *current->cutoff)
             {
@@ -686,8 +713,12 @@ struct delivery::impl
             {
                 auto said = with.policy->decide(scratch);
                 if (log::enabled(log::level::debug))
-                    log::debug("deliver", name, said.forward ? "forward" : "held back",
-                               {{"master", m->info.name}, {"pbid", std::to_string(a.key.pbid)}, {"reason", said.reason}});
+                    log::debug("deliver",
+                               name,
+                               said.forward ? "forward" : "held back",
+                               {{"master", m->info.name},
+                                {"pbid", std::to_string(a.key.pbid)},
+                                {"reason", said.reason}});
                 if (!said.forward && !o.format.mark_held_back)
                 {
                     ++f.record.held_back;
@@ -764,8 +795,10 @@ struct delivery::impl
             // The flight is still there: a batch is confirmed only after send() told of it.
             const auto& a = span.breaches[in_batch[i]];
             if (a.seq > m->too_long)
-                undeliverable(*m, a.key, "no datagram to this collector can carry it (" +
-                                             std::to_string(batch.piece(i).size()) + " bytes): lower max_message");
+                undeliverable(*m,
+                              a.key,
+                              "no datagram to this collector can carry it (" +
+                                  std::to_string(batch.piece(i).size()) + " bytes): lower max_message");
             m->too_long = std::max(m->too_long, a.seq);
             --mine->record.sent;
             ++mine->record.undeliverable;
@@ -783,7 +816,9 @@ struct delivery::impl
         if (named_at && now - *named_at < seconds(1))
             return;
         named_at = now;
-        log::warning("deliver", name, "undeliverable, passed over",
+        log::warning("deliver",
+                     name,
+                     "undeliverable, passed over",
                      {{"master", m.info.name},
                       {"pbid", std::to_string(key.pbid)},
                       {"created", std::to_string(key.created)},
@@ -791,7 +826,8 @@ struct delivery::impl
                       {"count", std::to_string(std::exchange(unnamed, 0))}});
     }
 
-    // --- cursors ----------------------------------------------------------------------------------------------------
+    // --- cursors
+    // ----------------------------------------------------------------------------------------------------
 
     static bool is_urgent(const confirmed_batch& b) { return b.sent > 0 || b.undeliverable > 0; }
 
@@ -828,7 +864,10 @@ struct delivery::impl
                 again.succeeded();
                 continue;
             }
-            note(*m, m->save_error, "cannot save the cursor; what was delivered is repeated after a restart", saved.error());
+            note(*m,
+                 m->save_error,
+                 "cannot save the cursor; what was delivered is repeated after a restart",
+                 saved.error());
             if (!m->unsaved.empty() && m->unsaved.front().by == work.by)
             {
                 merge(work.record, m->unsaved.front().record);
@@ -837,7 +876,8 @@ struct delivery::impl
             m->unsaved.push_front(std::move(work));
             if (last_save)
                 co_return;
-            const auto until = clock::now() + again.next(std::uniform_real_distribution<double>(0, 1)(random));
+            const auto until =
+                clock::now() + again.next(std::uniform_real_distribution<double>(0, 1)(random));
             while (!last_save)
             {
                 const auto left = until - clock::now();
@@ -878,7 +918,8 @@ struct delivery::impl
         co_return saved;
     }
 
-    // --- the whole --------------------------------------------------------------------------------------------------
+    // --- the whole
+    // --------------------------------------------------------------------------------------------------
 
     void task_failed(std::exception_ptr error)
     {
@@ -918,7 +959,8 @@ struct delivery::impl
         {
             error = std::current_exception();
         }
-        // The cursors after a write must be saved whatever ends the run (CONTRIBUTING.md, "Asynchronous code").
+        // The cursors after a write must be saved whatever ends the run (CONTRIBUTING.md, "Asynchronous
+        // code").
         auto shield = asio::disable_cancellation();
         co_await asio::this_coro::reset_cancellation_state(shield);
         co_await shut_down();
@@ -992,8 +1034,11 @@ struct delivery::impl
             return;
         }
         auto key = info.name;
-        auto m = std::make_shared<feed>(
-            ex, std::move(store), std::move(info), ++feeds_made, backoff(bounds.first_retry, bounds.last_retry));
+        auto m = std::make_shared<feed>(ex,
+                                        std::move(store),
+                                        std::move(info),
+                                        ++feeds_made,
+                                        backoff(bounds.first_retry, bounds.last_retry));
         feeds.emplace(std::move(key), m);
         if (count.running && !stopping)
             start(m);
@@ -1044,7 +1089,7 @@ struct delivery::impl
             cursor_status c;
             c.master = key;
             c.seq = m->done;
-            c.lag = m->has_cursor ? m->lag() : 0;
+            c.lag = m->lag();  // everything, until the cursor is known
             c.error = m->read_error.empty() ? m->save_error : m->read_error;
             s.lag += c.lag;
             if (c.lag > 0 && m->waiting_since > 0)

@@ -15,8 +15,8 @@ namespace dtbridge::deliver
 namespace asio = boost::asio;
 using asio::awaitable;
 
-/// Lets a bounded number through at once, first come first served: a master with a backlog queues behind the others
-/// after each of its turns. One thread.
+/// Lets a bounded number through at once, first come first served: a master with a backlog queues behind the
+/// others after each of its turns. One thread.
 class turnstile
 {
     struct waiter
@@ -37,8 +37,9 @@ public:
         turn& operator=(turn&& other) noexcept;
         ~turn() { leave(); }
         void leave();
-        /// While the holder waits for something slow, its place may be given away; nothing if it is given back within
-        /// limit. The holder is then one too many, which is the lesser evil against a hung disk holding up everybody.
+        /// While the holder waits for something slow, its place may be given away; nothing if it is given
+        /// back within limit. The holder is then one too many, which is the lesser evil against a hung disk
+        /// holding up everybody.
         void lend_after(std::chrono::steady_clock::duration limit);
         void keep();
 

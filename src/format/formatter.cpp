@@ -190,32 +190,39 @@ struct formatter::impl
 
     verdict event_json(const event& e, std::string& out, std::size_t end)
     {
-        auto text = [&](std::string_view name, std::string_view value) {
-            out += ",\"";
-            out += name;
-            out += "\":";
-            append_json_string(out, value, nul::replaced);
+        const std::size_t limit = end == no_limit ? no_limit : end - std::min(end, out.size());
+        sink text;
+        auto member = [&](std::string_view before, std::string_view value) {
+            text += before;
+            append_json_string(text, value, nul::replaced);
         };
-        out += "{\"dtbridge\":{\"event\":";
-        append_json_string(out, e.type, nul::replaced);
-        out += ",\"time\":" + std::to_string(e.time);
-        text("master", e.master);
-        text("destination", e.destination);
+        member("{\"dtbridge\":{\"event\":", e.type);
+        text += std::string_view(",\"time\":");
+        text += text_of(item(e.time), scratch);
+        member(",\"master\":", e.master);
+        member(",\"destination\":", e.destination);
         if (e.count)
-            out += ",\"count\":" + std::to_string(*e.count);
-        out += ",\"message\":";
-        const std::size_t message_at = out.size();
-        append_json_string(out, e.message, nul::replaced);
-        out += "}}";
-        if (out.size() <= end)
-            return verdict::whole;
-        constexpr std::string_view rest = ",\"truncated\":true}}";
-        out.resize(message_at);
-        if (message_at + 2 + rest.size() > end)
-            return verdict::undeliverable;
-        append_json_string(out, e.message, nul::replaced, end - message_at - 2 - rest.size());
-        out += rest;
-        return verdict::shortened;
+        {
+            text += std::string_view(",\"count\":");
+            text += text_of(item(*e.count), scratch);
+        }
+        text += std::string_view(",\"message\":");
+        const std::size_t message_at = text.size();
+        member("", e.message);
+        text += std::string_view("}}");
+        auto answer = verdict::whole;
+        if (text.size() > limit)
+        {
+            constexpr std::string_view rest = ",\"truncated\":true}}";
+            text.resize(message_at);
+            if (message_at + 2 + rest.size() > limit)
+                return verdict::undeliverable;
+            append_json_string(text, e.message, nul::replaced, limit - message_at - 2 - rest.size());
+            text += rest;
+            answer = verdict::shortened;
+        }
+        out += text.view();
+        return answer;
     }
 
     void event_pairs(const event& e, pair_writer& writer)

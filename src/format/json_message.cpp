@@ -3,7 +3,9 @@
 #include <dtbridge/core/text.hpp>
 
 #include <algorithm>
+#include <cstring>
 #include <forward_list>
+#include <memory>
 #include <unordered_set>
 
 #include "format/values.hpp"
@@ -25,14 +27,18 @@ bool is_scalar(const json::value& v)
 /// A name that the encoder would change: two of those could become one.
 bool is_odd(std::string_view name)
 {
-    bool ascii = true;
-    for (char c : name)
-    {
-        if (c == '\0')
-            return true;
-        ascii = ascii && static_cast<unsigned char>(c) < 0x80;
-    }
-    return !ascii && !text::is_valid_utf8(name);
+    return name.find('\0') != name.npos || !text::is_valid_utf8(name);
+}
+
+/// For a first look whether a name was there before.
+std::uint64_t filter_bit(std::string_view name)
+{
+    if (name.empty())
+        return 1;
+    auto byte = [&](std::size_t i) { return static_cast<unsigned>(static_cast<unsigned char>(name[i])); };
+    return std::uint64_t{1} << ((byte(0) * 7 + byte(name.size() / 2) * 5 + byte(name.size() - 1) * 13 +
+                                 name.size()) %
+                                64);
 }
 
 std::string repaired(std::string_view name, nul n)
@@ -80,36 +86,41 @@ verdict json_writer::plain_object(const json::value& o, std::string& out, std::s
 
 verdict json_writer::fit(const json::value& top, part kind, std::string& out, std::size_t end)
 {
-    const std::size_t start = out.size();
-    out_ = &out;
+    const std::size_t limit = end == no_limit ? no_limit : end - std::min(end, out.size());
+    const auto said = render_within(top, kind, limit);
+    if (said != verdict::undeliverable)
+        out += out_.view();
+    out_.clear();
+    return said;
+}
+
+verdict json_writer::render_within(const json::value& top, part kind, std::size_t limit)
+{
     step_ = nothing_left_out;
     truncated_ = false;
     droppable_.fill(0);
     render(top, kind);
-    if (out.size() <= end)
+    if (out_.size() <= limit)
         return verdict::whole;
 
     truncated_ = true;
     auto again = [&](std::size_t budget, std::size_t description_room) {
-        out.resize(start);
         budget_ = budget;
         description_room_ = description_room;
         render(top, kind);
-        return out.size() <= end;
+        return out_.size() <= limit;
     };
-    const int first =
-        kind == part::plain ? int{members} : first_step(out.size() + truncated_member.size() - end);
-    for (step_ = first; step_ <= members; ++step_)
+    step_ = kind == part::plain ? int{members} : first_step(out_.size() + truncated_member.size() - limit);
+    for (; step_ <= members; ++step_)
     {
         if (!again(0, 0))
             continue;
         // What is left goes to the description, or to members in their order.
-        const std::size_t left = end - out.size();
+        const std::size_t left = limit - out_.size();
         if (step_ >= description_cut && left > 0)
             again(left, left);
         return verdict::shortened;
     }
-    out.resize(start);
     return verdict::undeliverable;
 }
 
@@ -128,6 +139,7 @@ int json_writer::first_step(std::size_t too_much) const
 
 void json_writer::render(const json::value& top, part kind)
 {
+    out_.clear();
     keys_.clear();
     url_done_ = false;
     device_done_ = false;
@@ -136,10 +148,10 @@ void json_writer::render(const json::value& top, part kind)
 
 void json_writer::object(const json::value& o, part kind)
 {
-    *out_ += '{';
+    out_ += '{';
     members_of(o, kind);
     tail(kind);
-    *out_ += '}';
+    out_ += '}';
 }
 
 /// The step from which on a member is left out, or 0. The description is cut first and left out with the
@@ -220,32 +232,47 @@ bool json_writer::is_on_top(const json::value& device) const
 
 void json_writer::members_of(const json::value& o, part kind)
 {
-    std::string& out = *out_;
+    sink& out = out_;
     const std::size_t first_key = keys_.size();
-    std::unordered_set<std::string_view> many;
-    std::forward_list<std::string> odd;
+    std::uint64_t filter = 0;
+    std::unique_ptr<std::unordered_set<std::string_view>> many;
+    std::unique_ptr<std::forward_list<std::string>> odd;
+    // J4: member names are unique, the first wins.
+    auto is_repeated = [&](std::string_view name) {
+        const std::uint64_t bit = filter_bit(name);
+        const auto first = keys_.begin() + static_cast<std::ptrdiff_t>(first_key);
+        if (!many && keys_.size() - first_key < few_members)
+        {
+            if ((filter & bit) != 0 && std::find(first, keys_.end(), name) != keys_.end())
+                return true;
+            filter |= bit;
+            keys_.push_back(name);
+            return false;
+        }
+        if (!many)
+            many = std::make_unique<std::unordered_set<std::string_view>>(first, keys_.end());
+        return !many->insert(name).second;
+    };
     const bool chooses = step_ >= members_but_components &&
                          (kind == part::root || kind == part::model || kind == part::device ||
                           kind == part::models || kind == part::plain);
     for (json::value v : o)
     {
         std::string_view name = v.key();
-        if (is_odd(name))
-            name = odd.emplace_front(repaired(name, nul_));
-        // J4: member names are unique, the first wins.
-        if (keys_.size() - first_key < few_members)
+        const bool plain = is_plain(name);
+        if (!plain && is_odd(name))
         {
-            if (std::find(keys_.begin() + static_cast<std::ptrdiff_t>(first_key), keys_.end(), name) !=
-                keys_.end())
-                continue;
-            keys_.push_back(name);
+            if (!odd)
+                odd = std::make_unique<std::forward_list<std::string>>();
+            name = odd->emplace_front(repaired(name, nul_));
         }
-        else
+        if (is_repeated(name))
+            continue;
+        if (kind == part::other)
         {
-            if (many.empty())
-                many.insert(keys_.begin() + static_cast<std::ptrdiff_t>(first_key), keys_.end());
-            if (!many.insert(name).second)
-                continue;
+            comma_and_name(name, plain);
+            any(v, part::other);
+            continue;
         }
 
         const int left_out = left_out_from(name, kind);
@@ -257,8 +284,10 @@ void json_writer::members_of(const json::value& o, part kind)
         member(name, v, inside(name, kind), kind);
         std::size_t size = out.size() - mark;
         if (step_ == nothing_left_out && left_out != 0)
-            droppable_[static_cast<std::size_t>(left_out == members_but_components ? int{description_cut}
-                                                                                   : left_out)] += size;
+        {
+            const int saves = left_out == members_but_components ? int{description_cut} : left_out;
+            droppable_[static_cast<std::size_t>(saves)] += size;
+        }
         if (chooses && !is_reserved(name, v, kind))
         {
             if (out[mark] != ',')
@@ -287,7 +316,7 @@ bool json_writer::special_member(std::string_view name, const json::value& v, pa
     if (name == "breachUrl")
     {
         comma_and_name(name);
-        append_json_string(*out_, url_, nul_);
+        append_json_string(out_, url_, nul_);
         url_done_ = true;
         return true;
     }
@@ -308,12 +337,27 @@ bool json_writer::special_member(std::string_view name, const json::value& v, pa
     return false;
 }
 
-void json_writer::comma_and_name(std::string_view name)
+void json_writer::comma_and_name(std::string_view name, bool plain)
 {
-    if (out_->back() != '{')
-        *out_ += ',';
-    append_json_string(*out_, name, nul_);
-    *out_ += ':';
+    if (plain)
+    {
+        char* const start = out_.room(name.size() + 4);
+        char* to = start;
+        if (out_.back() != '{')
+            *to++ = ',';
+        *to++ = '"';
+        if (!name.empty())
+            std::memcpy(to, name.data(), name.size());
+        to += name.size();
+        *to++ = '"';
+        *to++ = ':';
+        out_.advance(static_cast<std::size_t>(to - start));
+        return;
+    }
+    if (out_.back() != '{')
+        out_ += ',';
+    append_json_string(out_, name, nul_);
+    out_ += ':';
 }
 
 void json_writer::member(std::string_view name, const json::value& v, part inside, part kind)
@@ -322,9 +366,9 @@ void json_writer::member(std::string_view name, const json::value& v, part insid
     if (step_ >= description_cut && name == "description" &&
         (kind == part::model || kind == part::other_model) && v.is(json::kind::string))
     {
-        const std::size_t start = out_->size();
-        append_json_string(*out_, v.text(), nul_, description_room_);
-        description_room_ -= out_->size() - start - 2;
+        const std::size_t start = out_.size();
+        append_json_string(out_, v.text(), nul_, description_room_);
+        description_room_ -= out_.size() - start - 2;
         return;
     }
     any(v, inside);
@@ -332,14 +376,14 @@ void json_writer::member(std::string_view name, const json::value& v, part insid
 
 void json_writer::any(const json::value& v, part kind)
 {
-    std::string& out = *out_;
+    sink& out = out_;
     switch (v.type())
     {
         case json::kind::null:
             out += "null";
             break;
         case json::kind::boolean:
-            out += v.boolean() ? "true" : "false";
+            out += v.boolean() ? std::string_view("true") : std::string_view("false");
             break;
         case json::kind::number:
             if (breach_ == nullptr)
@@ -373,7 +417,7 @@ void json_writer::any(const json::value& v, part kind)
 
 void json_writer::filters_of(const json::value& list)
 {
-    std::string& out = *out_;
+    sink& out = out_;
     kinds_.clear();
     out += '[';
     for (json::value filter : list)
@@ -404,7 +448,7 @@ void json_writer::tail(part kind)
         if (!url_done_)
         {
             comma_and_name("breachUrl");
-            append_json_string(*out_, url_, nul_);
+            append_json_string(out_, url_, nul_);
         }
         if (native_ && !device_done_ && breach_->device)
         {
@@ -415,13 +459,13 @@ void json_writer::tail(part kind)
             bridge_member();
     }
     if (truncated_ && (kind == part::root || kind == part::plain))
-        *out_ += out_->back() == '{' ? truncated_member.substr(1) : truncated_member;
+        out_ += out_.back() == '{' ? truncated_member.substr(1) : truncated_member;
 }
 
 void json_writer::bridge_member()
 {
     comma_and_name("dtbridge");
-    std::string& out = *out_;
+    sink& out = out_;
     out += '{';
     if (options_->annotate)
     {

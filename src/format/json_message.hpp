@@ -63,13 +63,15 @@ private:
     };
 
     verdict fit(const json::value& top, part kind, std::string& out, std::size_t end);
+    verdict render_within(const json::value& top, part kind, std::size_t limit);
     int first_step(std::size_t too_much) const;
     void render(const json::value& top, part kind);
     void object(const json::value& o, part kind);
     void members_of(const json::value& o, part kind);
     bool special_member(std::string_view name, const json::value& v, part kind);
     void member(std::string_view name, const json::value& v, part inside, part kind);
-    void comma_and_name(std::string_view name);
+    void comma_and_name(std::string_view name, bool plain);
+    void comma_and_name(std::string_view name) { comma_and_name(name, is_plain(name)); }
     void any(const json::value& v, part kind);
     void filters_of(const json::value& list);
     void tail(part kind);
@@ -79,7 +81,7 @@ private:
     static int left_out_from(std::string_view name, part kind);
     part inside(std::string_view name, part kind) const;
 
-    std::string* out_ = nullptr;
+    sink out_;
     const breach* breach_ = nullptr;
     const master_info* master_ = nullptr;
     const rules::decision* said_ = nullptr;

@@ -63,20 +63,32 @@ escape ascii_escape(char c)
 
 }  // namespace
 
-bool append_json_string(std::string& out, std::string_view s, nul n, std::size_t room)
+bool append_json_string(sink& out, std::string_view s, nul n, std::size_t room)
 {
+    if (s.size() <= room && is_plain(s))
+    {
+        char* to = out.room(s.size() + 2);
+        to[0] = '"';
+        if (!s.empty())
+            std::memcpy(to + 1, s.data(), s.size());
+        to[s.size() + 1] = '"';
+        out.advance(s.size() + 2);
+        return false;
+    }
     out += '"';
     const std::size_t start = out.size();
     bool cut = false;
     for (std::size_t i = 0; i < s.size();)
     {
         std::size_t end = i;
+        while (end + 8 <= s.size() && !detail::has_special(detail::eight(s.data() + end)))
+            end += 8;
         while (end < s.size() && !special[static_cast<unsigned char>(s[end])])
             ++end;
         const std::size_t left = room - std::min(room, out.size() - start);
         if (end > i)
         {
-            out.append(s.substr(i, std::min(end - i, left)));
+            out += s.substr(i, std::min(end - i, left));
             cut = end - i > left;
             if (cut)
                 break;
@@ -108,18 +120,18 @@ bool append_json_string(std::string& out, std::string_view s, nul n, std::size_t
             cut = true;
             break;
         }
-        out.append(bytes);
+        out += bytes;
         i += consumed;
     }
     out += '"';
     return cut;
 }
 
-void append_json_number(std::string& out, std::string_view text)
+void append_json_number(sink& out, std::string_view text)
 {
     auto d = text.find_first_of(".eE") == text.npos ? std::nullopt : decimal::parse(text);
     if (d)
-        out += d->text();
+        out += std::string_view(d->text());
     else
         out += text;
 }

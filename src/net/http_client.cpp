@@ -233,12 +233,13 @@ awaitable<outcome<http_response>> http_client::impl::exchange(const std::string&
     std::optional<parser> p;
     const auto begin = [&p, &bounds] {
         p.emplace();
-        p->eager(true);
+        p->eager(false);  // stops behind the header, so that its size is known
         p->header_limit(static_cast<std::uint32_t>(std::min<std::size_t>(bounds.max_header, 1u << 30)));
         p->body_limit(bounds.max_body);
     };
     begin();
     int interim = 0;
+    std::size_t header_bytes = 0;  ///< of all interim answers too
     bool head_told = false;
     std::string buffer;
     std::vector<char> read_buffer(read_size);
@@ -279,25 +280,32 @@ awaitable<outcome<http_response>> http_client::impl::exchange(const std::string&
             answered = true;
             buffer.append(read_buffer.data(), got.value());
         }
-        for (bool again = true; again && !p->is_done();)
+        while (!buffer.empty() && !p->is_done())
         {
-            again = false;
-            if (buffer.empty())
-                break;
+            const bool in_header = !p->is_header_done();
             const std::size_t used = p->put(asio::buffer(buffer), ec);
             buffer.erase(0, used);
-            if (ec == http::error::need_more)
+            const bool starved = ec == http::error::need_more;
+            if (starved)
                 ec = {};
-            if (ec == http::error::header_limit || (!ec && buffer.size() > bounds.max_header + read_size))
+            // The parser's own limit forgets the lines that it has taken at its first look.
+            if (in_header)
+                header_bytes += used + (p->is_header_done() ? 0 : buffer.size());
+            if (ec == http::error::header_limit || header_bytes > bounds.max_header ||
+                (!ec && buffer.size() > bounds.max_header + read_size))
                 co_return fail(
                     errc::over_limit,
                     who() + ": the answer's header is over " + std::to_string(bounds.max_header) + " bytes");
+            if (in_header && !p->is_header_done())
+                header_bytes -= buffer.size();
             if (ec == http::error::body_limit)
                 co_return fail(errc::over_limit,
                                who() + ": the answer is over " + std::to_string(bounds.max_body) + " bytes");
             if (ec)
                 co_return fail(errc::http_protocol,
                                who() + ": the answer is not HTTP as it should be (" + ec.message() + ")");
+            if (p->is_header_done())
+                p->eager(true);
             if (p->is_done() && p->get().result_int() / 100 == 1)
             {
                 // RFC 9110 15.2: interim answers may be ignored, but for a switch that nobody asked for.
@@ -305,8 +313,10 @@ awaitable<outcome<http_response>> http_client::impl::exchange(const std::string&
                     co_return fail(errc::http_protocol,
                                    who() + ": the answer has no end of interim responses");
                 begin();
-                again = true;
+                continue;
             }
+            if (starved)
+                break;
         }
         if (p->is_header_done() && !head_told && p->get().result_int() / 100 != 1)
         {

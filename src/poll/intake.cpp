@@ -267,7 +267,9 @@ awaitable<outcome<bool>> intake::finish(std::optional<poll_position> position,
         counts->end = asked->end;
         counts->sweep = sweep;
     }
-    const outcome<bool> saved = co_await flush(position, counts);
+    // Not const: asio constructs the answer from what co_return names, and from a const result<bool> that
+    // takes the explicit conversion to bool, which says true.
+    outcome<bool> saved = co_await flush(position, counts);
     co_return saved;
 }
 

@@ -144,6 +144,7 @@ struct poller::impl
     std::int64_t trusted_at = 0;                       // steady; when the master's Date last was as expected
     std::int64_t next_poll = 0, sweep_not_before = 0;  // steady
     unsigned bad_in_a_row = 0;
+    bool adapting = false;  // the last answer was too large, and the next question is for a shorter window
     bool last_was_good = false, sweep_turn = false, minimal_is_useless = false;
     answer_kind logged = answer_kind::ok, sweep_logged = answer_kind::ok;
     bool said_polling = false;
@@ -460,6 +461,7 @@ awaitable<verdict> poller::impl::keep(intake& in, window w, window asked, instan
 std::int64_t poller::impl::settle(verdict& v, window w)
 {
     last_was_good = v.what == reaction::take;
+    adapting = false;
     if (last_was_good)
     {
         quick.succeeded();
@@ -470,7 +472,16 @@ std::int64_t poller::impl::settle(verdict& v, window w)
     ++bad_in_a_row;
     const double jitter = parts.time->jitter();
     const bool may_be_size = v.kind == answer_kind::cut || v.kind == answer_kind::server_error;
-    if (v.what == reaction::halve && !plan.slices.halve(w))
+    const bool shorter = v.what == reaction::halve && plan.slices.halve(w);
+    // That an answer was too large is no fault: the next one will be shorter, and there are only so many
+    // halvings.
+    if (shorter && v.kind == answer_kind::too_large)
+    {
+        back_off once(1'000, 1'000);
+        adapting = true;
+        return once.failed(jitter);
+    }
+    if (v.what == reaction::halve && !shorter)
         v.words += "; the window was the shortest there is, one minute, so this master cannot be read faster";
     else if (may_be_size && bad_in_a_row >= patience)
         plan.slices.halve(w);
@@ -491,6 +502,12 @@ void poller::impl::report(const verdict& v, std::int64_t wait)
             log::info("poll", options.name, said_polling ? "the master answers again" : "the master answers");
         said_polling = true;
         logged = answer_kind::ok;
+        return;
+    }
+    if (adapting)
+    {
+        status.state = poll_state::catching_up;
+        log::debug("poll", options.name, v.words);
         return;
     }
     status.error = v.words;

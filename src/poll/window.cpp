@@ -9,7 +9,11 @@ void slice_length::answered(window w, std::uint64_t bytes, std::int64_t elapsed,
 {
     constexpr std::uint64_t small = 8u << 20;
     // Only a window that this length had cut short says anything about it.
-    if (w.length() >= length_ && bytes < small && elapsed < limit / 4)
+    if (w.length() < length_ || bytes >= small || elapsed >= limit / 4)
+        return;
+    if (hold_ > 0)
+        --hold_;
+    else
         length_ = std::min(length_ * 2, most);
 }
 
@@ -18,6 +22,7 @@ bool slice_length::halve(window w)
     if (w.length() <= least)
         return false;
     length_ = std::max(least, std::min(length_, w.length()) / 2);
+    hold_ = patience;
     return true;
 }
 

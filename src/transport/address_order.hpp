@@ -5,9 +5,9 @@
 namespace dtbridge::transport
 {
 
-/// In which order a destination's addresses are tried: the first that works. An address that took the connection and
-/// broke it before it proved itself did not work either (a collector that refuses the client certificate says so only after
-/// the handshake of TLS 1.3), so the next attempt starts behind it. Pure.
+/// In which order a destination's addresses are tried: the first that works. An address that took the
+/// connection and broke it before it proved itself did not work either (a collector that refuses the client
+/// certificate says so only after the handshake of TLS 1.3), so the next attempt starts behind it. Pure.
 class address_order
 {
 public:

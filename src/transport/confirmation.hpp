@@ -8,8 +8,9 @@
 namespace dtbridge::transport
 {
 
-/// Which batches of a connection count as confirmed (product.md 8): their last byte is acknowledged, and the connection
-/// stayed up for a while after that or the peer closed in order. Pure: offsets and times come in, a count goes out.
+/// Which batches of a connection count as confirmed (product.md 8): their last byte is acknowledged, and the
+/// connection stayed up for a while after that or the peer closed in order. Pure: offsets and times come in,
+/// a count goes out.
 class confirmation_tracker
 {
 public:
@@ -22,8 +23,8 @@ public:
     void sent(std::uint64_t mark);
     /// The peer's kernel has acknowledged this many bytes.
     void acknowledged(std::uint64_t offset, time_point now);
-    /// Answers how many batches are newly confirmed, in the order of sending. Called only while the connection is known
-    /// to be alive. closed_in_order: what is acknowledged needs no waiting.
+    /// Answers how many batches are newly confirmed, in the order of sending. Called only while the
+    /// connection is known to be alive. closed_in_order: what is acknowledged needs no waiting.
     std::size_t settle(time_point now, bool closed_in_order);
 
     std::size_t unconfirmed() const { return waiting_.size(); }

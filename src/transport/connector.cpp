@@ -28,7 +28,9 @@ struct file_mark
 
 file_mark mark_of(const std::string& path)
 {
-    struct stat s{};
+    struct stat s
+    {
+    };
     if (path.empty() || ::stat(path.c_str(), &s) != 0)
         return {};
     return {static_cast<std::int64_t>(s.st_ino), s.st_size, s.st_mtim.tv_sec, s.st_mtim.tv_nsec};
@@ -44,7 +46,10 @@ std::array<file_mark, 3> marks_of(const net::tls_options& o)
 struct connector::impl
 {
     impl(asio::any_io_executor e, options o, timing t)
-        : ex(std::move(e)), settings(std::move(o)), times(t), order(settings.addresses.size()),
+        : ex(std::move(e)),
+          settings(std::move(o)),
+          times(t),
+          order(settings.addresses.size()),
           turn(settings.addresses.size(), 0)
     {}
 
@@ -101,8 +106,8 @@ struct connector::impl
         failure last = fail(errc::resolve_failed, peer.text() + ": the name has no address");
         for (std::size_t i = 0; i < found->size(); ++i)
         {
-            // Where a name has several addresses (localhost: ::1 and 127.0.0.1) and the one in use refuses, the next one
-            // has its turn.
+            // Where a name has several addresses (localhost: ::1 and 127.0.0.1) and the one in use refuses,
+            // the next one has its turn.
             const auto& text = (*found)[(i + turn[index]) % found->size()];
             error_code ec;
             auto address = asio::ip::make_address(text, ec);
@@ -123,8 +128,8 @@ struct connector::impl
             auto name = peer.text();
             if (text != peer.host)
                 name += " (" + text + ")";
-            co_return answer(std::unique_ptr<connection>(
-                std::make_unique<udp_connection>(std::move(socket), std::move(name), times, std::move(changed))));
+            co_return answer(std::unique_ptr<connection>(std::make_unique<udp_connection>(
+                std::move(socket), std::move(name), times, std::move(changed))));
         }
         co_return answer(last);
     }

@@ -41,9 +41,12 @@ wire wire_of(const options& o)
         return wire::datagram;
     switch (o.frames)
     {
-        case framing::newline: return wire::newline;
-        case framing::nul: return wire::nul;
-        case framing::octet_counting: break;
+        case framing::newline:
+            return wire::newline;
+        case framing::nul:
+            return wire::nul;
+        case framing::octet_counting:
+            break;
     }
     return wire::octet_counting;
 }
@@ -52,8 +55,7 @@ void append_framed(wire w, std::string_view message, std::string& out)
 {
     switch (w)
     {
-        case wire::octet_counting:
-        {
+        case wire::octet_counting: {
             char digits[20];
             auto end = std::to_chars(digits, digits + sizeof digits, message.size()).ptr;
             out.append(digits, end);
@@ -69,7 +71,9 @@ void append_framed(wire w, std::string_view message, std::string& out)
             append_without_nul(message, out);
             out.push_back('\0');
             break;
-        case wire::datagram: out.append(message); break;
+        case wire::datagram:
+            out.append(message);
+            break;
     }
 }
 

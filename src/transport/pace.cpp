@@ -8,8 +8,7 @@ namespace dtbridge::transport
 
 pacer::pacer(double per_second)
     : per_second_(per_second), burst_(std::max(1.0, std::floor(per_second * 0.05))), tokens_(burst_)
-{
-}
+{}
 
 std::size_t pacer::burst() const
 {

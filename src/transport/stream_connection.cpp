@@ -5,11 +5,15 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace dtbridge::transport
@@ -18,7 +22,8 @@ namespace dtbridge::transport
 namespace
 {
 
-// A read that is only there to notice the end has no deadline of its own: keepalive and TCP_USER_TIMEOUT are its bound.
+// A read that is only there to notice the end has no deadline of its own: keepalive and TCP_USER_TIMEOUT are
+// its bound.
 constexpr duration no_deadline = std::chrono::hours(24 * 365);
 
 bool is_orderly(const error_code& e)
@@ -45,15 +50,20 @@ std::string_view advice(const error_code& e)
         case SSL_AD_REASON_OFFSET + SSL_AD_UNKNOWN_CA:
         case SSL_AD_REASON_OFFSET + SSL_AD_ACCESS_DENIED:
         case SSL_AD_REASON_OFFSET + SSL_AD_DECRYPT_ERROR:
-            return "; the collector refused the client certificate: check tls.cert_file, its issuer, purpose and dates";
-        default: return "";
+            return "; the collector refused the client certificate: check tls.cert_file, its issuer, purpose "
+                   "and dates";
+        default:
+            return "";
     }
 }
 
 }  // namespace
 
-stream_connection::stream_connection(
-    asio::any_io_executor ex, std::unique_ptr<net::stream> s, std::string name, timing t, connector::notify changed)
+stream_connection::stream_connection(asio::any_io_executor ex,
+                                     std::unique_ptr<net::stream> s,
+                                     std::string name,
+                                     timing t,
+                                     connector::notify changed)
     : stream_(std::move(s)),
       name_(std::move(name)),
       timing_(t),
@@ -88,10 +98,37 @@ void stream_connection::over(failure why)
     tell();
 }
 
+void stream_connection::takes_nothing(error_code e)
+{
+    const auto limit = std::chrono::duration<double>(timing_.write).count();
+    over(fail(e, name_ + ": the collector took nothing for " + std::to_string(std::lround(limit)) + " s"));
+}
+
+bool stream_connection::was_reset() const
+{
+    // A reset is told once: the failed write has it, and the read behind it sees what looks like an orderly
+    // end. The kernel knows better: after a FIN the state is CLOSE_WAIT. (After our own FIN the closed state
+    // is the regular end.)
+    const int fd = stream_->native_handle();
+    if (write_failed_ || fd < 0)
+        return write_failed_;
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    return !finishing_ && ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+           info.tcpi_state == TCP_CLOSE;
+}
+
 void stream_connection::peer_ended()
 {
     if (state_ != state::up)
         return;
+    if (was_reset())
+    {
+        if (!write_failed_)  // else the writer is about to say why
+            over(fail(asio::error::connection_reset,
+                      name_ + ": " + error_code(asio::error::connection_reset).message()));
+        return;
+    }
     state_ = state::ending;
     ended_at_ = std::chrono::steady_clock::now();
     reader_end_.ring();
@@ -149,7 +186,7 @@ awaitable<void> stream_connection::look_at_acknowledgements()
 
 void stream_connection::look()
 {
-    if (state_ == state::over)
+    if (state_ == state::over || write_failed_)
         return;
     const auto now = std::chrono::steady_clock::now();
     if (tracker_.unconfirmed() == 0)
@@ -158,8 +195,8 @@ void stream_connection::look()
             over(fail(asio::error::eof, name_ + ": closed by the collector"));
         return;
     }
-    // A reset or alert that has arrived but was not read yet (the bridge was stopped, or busy) must come before the
-    // timer's verdict.
+    // A reset or alert that has arrived but was not read yet (the bridge was stopped, or busy) must come
+    // before the timer's verdict.
     bool fin = true;
     if (const int fd = stream_->native_handle(); fd >= 0)
     {
@@ -177,10 +214,29 @@ void stream_connection::look()
         if (reading_ && (p.revents & POLLIN) != 0 && std::exchange(reads_at_look_, reads_) == reads_)
             return;
     }
+    if (was_reset())
+    {
+        if (!reading_)
+            over(fail(asio::error::connection_reset,
+                      name_ + ": " + error_code(asio::error::connection_reset).message()));
+        return;
+    }
     const auto handed = stream_->bytes_handed();
     const auto outstanding = std::min(stream_->bytes_outstanding(), handed);
-    tracker_.acknowledged(handed - outstanding, now);
-    // close_notify alone is not the end of the connection: a reset may follow it. The FIN says that all was read.
+    const auto acknowledged = handed - outstanding;
+    tracker_.acknowledged(acknowledged, now);
+    // With all of the window in the kernel's buffer no write is pending that could run into its deadline.
+    // (The kernel's own one is TCP_USER_TIMEOUT.)
+    if (acknowledged != acknowledged_ || tracker_.all_acknowledged())
+        progress_at_ = now;
+    acknowledged_ = acknowledged;
+    if (now - progress_at_ >= timing_.write)
+    {
+        takes_nothing(make_error_code(errc::timed_out));
+        return;
+    }
+    // close_notify alone is not the end of the connection: a reset may follow it. The FIN says that all was
+    // read.
     if (const auto done = tracker_.settle(now, state_ == state::ending && fin); done > 0)
     {
         confirmed_ += done;
@@ -191,7 +247,8 @@ void stream_connection::look()
     if (tracker_.unconfirmed() == 0)
         over(fail(asio::error::eof, name_ + ": closed by the collector"));
     else if (now - ended_at_ >= timing_.last_acknowledgements)
-        over(fail(asio::error::eof, name_ + ": closed by the collector before it had acknowledged everything"));
+        over(fail(asio::error::eof,
+                  name_ + ": closed by the collector before it had acknowledged everything"));
 }
 
 awaitable<outcome<send_report>> stream_connection::send(const batch& b)
@@ -219,21 +276,22 @@ awaitable<outcome<send_report>> stream_connection::send(const batch& b)
     guard.answered = true;
     if (!written)
     {
+        write_failed_ = true;  // from here on nothing is confirmed any more
         // The peer's alert or end says more than "broken pipe", and it is waiting in the other direction.
         const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
         while (reading_ && state_ == state::up && written.error() != errc::timed_out &&
                std::chrono::steady_clock::now() < give_up)
             co_await reader_end_.wait(std::chrono::milliseconds(100));
-        std::string words = name_ + ": " + written.error().message();
         if (written.error() == errc::timed_out || written.error() == asio::error::timed_out)
-            words = name_ + ": the collector took nothing for " +
-                    std::to_string(std::chrono::duration_cast<std::chrono::seconds>(timing_.write).count()) + " s";
-        // After an orderly end, a write that failed is as lost as one after a reset.
-        over(fail(written.error(), std::move(words)));
+            takes_nothing(written.error());
+        else
+            over(fail(written.error(), name_ + ": " + written.error().message()));
         co_return *reason_;
     }
     if (state_ == state::over)
         co_return *reason_;
+    if (tracker_.all_acknowledged())
+        progress_at_ = std::chrono::steady_clock::now();
     tracker_.sent(stream_->bytes_handed());
     work_.ring();
     co_return send_report{};
@@ -245,8 +303,9 @@ awaitable<void> stream_connection::finish(duration limit)
     if (state_ == state::up)
     {
         finishing_ = true;
-        auto closed = stream_->finish(limit);
-        co_await std::move(closed);
+        const bool said = co_await stream_->finish(limit);
+        if (!said)
+            over(fail(asio::error::connection_reset, name_ + ": broken before the bridge could close it"));
     }
     while (state_ != state::over)
     {

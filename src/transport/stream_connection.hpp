@@ -12,12 +12,15 @@
 namespace dtbridge::transport
 {
 
-/// TCP and TLS. One read is always pending, so that the peer's end or alert is known before the next write; a second task
-/// looks at the kernel's acknowledgements while something is outstanding.
+/// TCP and TLS. One read is always pending, so that the peer's end or alert is known before the next write; a
+/// second task looks at the kernel's acknowledgements while something is outstanding.
 class stream_connection final : public connection
 {
 public:
-    stream_connection(asio::any_io_executor ex, std::unique_ptr<net::stream> s, std::string name, timing t,
+    stream_connection(asio::any_io_executor ex,
+                      std::unique_ptr<net::stream> s,
+                      std::string name,
+                      timing t,
                       connector::notify changed);
 
     const std::string& peer() const override { return name_; }
@@ -34,8 +37,10 @@ private:
     awaitable<void> look_at_acknowledgements();
     void look();
     void peer_ended();
+    bool was_reset() const;
     void over(failure why);
     void tell();
+    void takes_nothing(error_code e);
 
     std::unique_ptr<net::stream> stream_;
     std::string name_;
@@ -52,7 +57,10 @@ private:
     std::optional<failure> reason_;
     bool reading_ = true;
     bool finishing_ = false;
+    bool write_failed_ = false;
     std::chrono::steady_clock::time_point ended_at_{};
+    std::uint64_t acknowledged_ = 0;  // bytes, at the last look
+    std::chrono::steady_clock::time_point progress_at_{};
 };
 
 }  // namespace dtbridge::transport

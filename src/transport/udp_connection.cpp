@@ -23,13 +23,13 @@ namespace
 constexpr duration no_deadline = std::chrono::hours(24 * 365);
 constexpr std::size_t most_at_once = 64;  // product.md 8
 
-awaitable<result<bool>> wait_writable(asio::ip::udp::socket& socket)
+awaitable<result<std::size_t>> wait_writable(asio::ip::udp::socket& socket)
 {
     auto token = asio::as_tuple(asio::use_awaitable);
     auto [ec] = co_await socket.async_wait(asio::ip::udp::socket::wait_write, token);
     if (ec)
         co_return ec;
-    co_return true;
+    co_return std::size_t(0);
 }
 
 }  // namespace
@@ -39,7 +39,8 @@ udp_connection::udp_connection(asio::ip::udp::socket s, std::string name, timing
       name_(std::move(name)),
       timing_(t),
       changed_(std::move(changed)),
-      tasks_(socket_.get_executor(), [this](const std::string&, std::exception_ptr) { over(asio::error::fault); }),
+      tasks_(socket_.get_executor(),
+             [this](const std::string&, std::exception_ptr) { over(asio::error::fault); }),
       work_(socket_.get_executor()),
       settled_(socket_.get_executor()),
       tracker_(t.udp_quiet)
@@ -123,7 +124,8 @@ awaitable<outcome<send_report>> udp_connection::send(const batch& b)
             heads[i].msg_hdr.msg_iov = &parts[i];
             heads[i].msg_hdr.msg_iovlen = 1;
         }
-        const int sent = ::sendmmsg(socket_.native_handle(), heads.data(), static_cast<unsigned>(count), MSG_DONTWAIT);
+        const int sent =
+            ::sendmmsg(socket_.native_handle(), heads.data(), static_cast<unsigned>(count), MSG_DONTWAIT);
         if (sent > 0)
         {
             next += static_cast<std::size_t>(sent);
@@ -140,7 +142,7 @@ awaitable<outcome<send_report>> udp_connection::send(const batch& b)
         }
         if (problem == EAGAIN || problem == EWOULDBLOCK)
         {
-            result<bool> late(make_error_code(errc::timed_out));
+            const result<std::size_t> late = make_error_code(errc::timed_out);
             auto waiting = wait_writable(socket_);
             auto ready = co_await within(timing_.write, std::move(waiting), late);
             if (!ready)

@@ -14,7 +14,8 @@
 namespace dtbridge::transport
 {
 
-/// A connected UDP socket: the kernel then reports ICMP errors on it. A batch counts when none came for a while.
+/// A connected UDP socket: the kernel then reports ICMP errors on it. A batch counts when none came for a
+/// while.
 class udp_connection final : public connection
 {
 public:

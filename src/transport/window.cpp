@@ -36,8 +36,8 @@ void send_window::confirmed(std::size_t messages, std::size_t bytes)
 
 void send_window::broken()
 {
-    // Half of what really was unconfirmed, not of the limit: a collector that breaks at the tenth message would
-    // otherwise be asked to take thousands a dozen times over.
+    // Half of what really was unconfirmed, not of the limit: a collector that breaks at the tenth message
+    // would otherwise be asked to take thousands a dozen times over.
     if (unconfirmed_ > 0)
         limit_ = std::max<std::size_t>(1, std::min(limit_, unconfirmed_) / 2);
     unconfirmed_ = 0;

@@ -253,6 +253,7 @@ awaitable<bool> server::impl::serve_one(std::shared_ptr<connection> c, std::stri
     c->idle = buffer.empty();
     arm(c, buffer.empty() ? bounds.idle : bounds.request);
     std::optional<response> refusal;
+    std::size_t taken = 0;
     while (!parser.is_done() && !refusal)
     {
         if (!buffer.empty())
@@ -260,7 +261,10 @@ awaitable<bool> server::impl::serve_one(std::shared_ptr<connection> c, std::stri
             error_code ec;
             const auto used = parser.put(asio::buffer(buffer), ec);
             buffer.erase(0, used);
-            if (ec == http::error::header_limit)
+            // The parser's own limit forgets the lines that it has taken at its first look.
+            taken += used;
+            const std::size_t head = taken + (parser.is_header_done() ? 0 : buffer.size());
+            if (ec == http::error::header_limit || head > bounds.header)
                 refusal = plain(431);
             else if (ec == http::error::body_limit ||
                      (ec == http::error::need_more && parser.is_header_done()))
@@ -269,11 +273,6 @@ awaitable<bool> server::impl::serve_one(std::shared_ptr<connection> c, std::stri
                 refusal = plain(400);
             if (parser.is_done() || refusal)
                 break;
-            if (buffer.size() > bounds.header)
-            {
-                refusal = plain(431);
-                break;
-            }
         }
         char piece[4096];
         auto [ec, size] = co_await c->socket.async_read_some(asio::buffer(piece), use_tuple);

@@ -282,6 +282,8 @@ public:
     /// Names with state that are not in these lists: "master acme", "destination qradar".
     virtual outcome<std::vector<std::string>> orphans(const std::vector<std::string>& masters,
                                                       const std::vector<std::string>& destinations) = 0;
+    /// Forgets when a destination first ran. False where nothing was known of it.
+    virtual outcome<bool> forget_destination(const std::string& destination) = 0;
 };
 
 }  // namespace dtbridge

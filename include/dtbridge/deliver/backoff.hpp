@@ -5,8 +5,8 @@
 namespace dtbridge::deliver
 {
 
-/// How long to wait before trying again: doubled at each failure up to a bound, jittered over the upper half so that
-/// destinations that lost one collector do not come back in step. Pure.
+/// How long to wait before trying again: doubled at each failure up to a bound, jittered over the upper half
+/// so that destinations that lost one collector do not come back in step. Pure.
 class backoff
 {
 public:

@@ -1,10 +1,11 @@
 #pragma once
 
-/// One destination: reads every master's archive from a cursor of its own, decides, formats, sends, and moves the cursor
-/// past what the transport confirmed (product.md 1, 8). A collector that is down is a cursor that lags; what is in flight is
-/// remembered as spans of the archive, so memory is flat and after a break the archive is simply read again. When to poll,
-/// what a decision is and what a confirmation is are left to `poll`, `rules` and `transport`. Tested in tests/unit/deliver
-/// with collectors on loopback that reset, stall, refuse and come back.
+/// One destination: reads every master's archive from a cursor of its own, decides, formats, sends, and moves
+/// the cursor past what the transport confirmed (product.md 1, 8). A collector that is down is a cursor that
+/// lags; what is in flight is remembered as spans of the archive, so memory is flat and after a break the
+/// archive is simply read again. When to poll, what a decision is and what a confirmation is are left to
+/// `poll`, `rules` and `transport`. Tested in tests/unit/deliver with collectors on loopback that reset,
+/// stall, refuse and come back.
 
 #include <chrono>
 #include <cstdint>
@@ -35,9 +36,9 @@ using duration = std::chrono::steady_clock::duration;
 struct settings
 {
     destination_options options;
-    std::shared_ptr<const rules::policy> policy;       ///< never null
-    std::shared_ptr<format::formatter> formatter;      ///< never null
-    std::string fields_text;                           ///< of the field map, for the record of batches; "" for JSON
+    std::shared_ptr<const rules::policy> policy;   ///< never null
+    std::shared_ptr<format::formatter> formatter;  ///< never null
+    std::string fields_text;  ///< of the field map, for the record of batches; "" for JSON
 };
 
 /// Bounds and waits. The defaults are the contract; tests shorten the waits.
@@ -45,26 +46,26 @@ struct limits
 {
     transport::timing transport;
     transport::send_window::bounds window;
-    std::size_t udp_window = 64;                                ///< datagrams; product.md 8
-    std::size_t batch_messages = 64;                            ///< at most; on UDP at most 64 anyway
-    std::size_t batch_bytes = 128u << 10;                       ///< about; one message may be longer
-    std::size_t span_breaches = 128, span_bytes = 256u << 10;   ///< of one read of an archive
-    std::size_t spans_at_once = 4;                              ///< in memory, over all masters
-    duration slow_read = std::chrono::seconds(1);               ///< from then on a read occupies none of spans_at_once
+    std::size_t udp_window = 64;                               ///< datagrams; product.md 8
+    std::size_t batch_messages = 64;                           ///< at most; on UDP at most 64 anyway
+    std::size_t batch_bytes = 128u << 10;                      ///< about; one message may be longer
+    std::size_t span_breaches = 128, span_bytes = 256u << 10;  ///< of one read of an archive
+    std::size_t spans_at_once = 4;                             ///< in memory, over all masters
+    duration slow_read = std::chrono::seconds(1);  ///< from then on a read occupies none of spans_at_once
     duration first_retry = std::chrono::milliseconds(250), last_retry = std::chrono::seconds(30);
-    duration proven = std::chrono::seconds(1);                  ///< a connection that is up for that long works
-    duration first_again = std::chrono::seconds(60);            ///< the first address, while another is in use
-    duration lazy_commit = std::chrono::seconds(5);             ///< of cursors that only passed held-back breaches
-    duration drain = std::chrono::seconds(2);                   ///< stop(): for the write in progress
-    duration finish = std::chrono::seconds(2);                  ///< stop(): for the peer's end
+    duration proven = std::chrono::seconds(1);        ///< a connection that is up for that long works
+    duration first_again = std::chrono::seconds(60);  ///< the first address, while another is in use
+    duration lazy_commit = std::chrono::seconds(5);   ///< of cursors that only passed held-back breaches
+    duration drain = std::chrono::seconds(2);         ///< stop(): for the write in progress
+    duration finish = std::chrono::seconds(2);        ///< stop(): for the peer's end
 };
 
 struct cursor_status
 {
     std::string master;
-    std::int64_t seq = 0;   ///< everything up to here is done, and saved or about to be
-    std::int64_t lag = 0;   ///< breaches behind it, as far as sequence numbers tell
-    std::string error;      ///< of this master's archive; "" while it works
+    std::int64_t seq = 0;  ///< everything up to here is done, and saved or about to be
+    std::int64_t lag = 0;  ///< breaches behind it, as far as sequence numbers tell
+    std::string error;     ///< of this master's archive; "" while it works
 };
 
 /// A copy for status, metrics and health. Counts are since the start of the process.
@@ -73,24 +74,25 @@ struct status
     enum class state { stopped, connecting, connected, waiting };  ///< waiting: for the next attempt
     std::string name;
     state now = state::stopped;
-    std::string connected_to;          ///< "" while not connected
-    std::string error;                 ///< why not; "" while connected and working
-    std::int64_t error_since = 0;      ///< ms; 0 without error
+    std::string connected_to;      ///< "" while not connected
+    std::string error;             ///< why not; "" while connected and working
+    std::int64_t error_since = 0;  ///< ms; 0 without error
     std::vector<cursor_status> cursors;
-    std::int64_t lag = 0;              ///< breaches, over all masters
-    std::int64_t lag_seconds = 0;      ///< about how long the oldest of them has waited; 0 without lag
-    std::int64_t sent = 0;             ///< repeats included
+    std::int64_t lag = 0;          ///< breaches, over all masters
+    std::int64_t lag_seconds = 0;  ///< about how long the oldest of them has waited; 0 without lag
+    std::int64_t sent = 0;         ///< repeats included
     std::int64_t confirmed = 0;
-    std::int64_t held_back = 0;        ///< decided so, marked ones included
-    std::int64_t forwarded = 0;        ///< decided so
+    std::int64_t held_back = 0;  ///< decided so, marked ones included
+    std::int64_t forwarded = 0;  ///< decided so
     std::int64_t shortened = 0;
     std::int64_t undeliverable = 0;
-    std::int64_t passed_over = 0;      ///< created before start
-    std::int64_t lost = 0;             ///< count_lost()
+    std::int64_t passed_over = 0;  ///< created before start
+    std::int64_t lost = 0;         ///< count_lost()
     std::int64_t connects = 0, breaks = 0;
-    std::int64_t last_confirmed = 0;   ///< ms; 0 never
-    std::size_t unconfirmed = 0;       ///< messages in flight
-    std::vector<std::int64_t> policy_lines;  ///< how often each of policy::lines() spoke, since the last reconfigure
+    std::int64_t last_confirmed = 0;  ///< ms; 0 never
+    std::size_t unconfirmed = 0;      ///< messages in flight
+    std::vector<std::int64_t>
+        policy_lines;  ///< how often each of policy::lines() spoke, since the last reconfigure
     bool running = false;
 };
 
@@ -106,24 +108,25 @@ public:
 
     const std::string& name() const;
 
-    /// From now on delivers that master's breaches too; a master that is already there gets the new info for the next
-    /// batch. Before or while run() runs.
+    /// From now on delivers that master's breaches too; a master that is already there gets the new info for
+    /// the next batch. Before or while run() runs.
     void add_master(std::shared_ptr<archive> store, format::master_info info);
     /// Lets what is in flight be confirmed (at most 2 s), saves the cursor, and is done with that archive.
     awaitable<void> remove_master(std::string master);
     /// A master's archive has news. Cheap; unknown names are ignored.
     void ring(std::string_view master);
-    /// Takes effect with the next batch; nothing is lost or repeated. The connection stays unless addresses, protocol,
-    /// framing or TLS changed; then what is in flight is confirmed first where the collector allows. The name stays.
+    /// Takes effect with the next batch; nothing is lost or repeated. The connection stays unless addresses,
+    /// protocol, framing or TLS changed; then what is in flight is confirmed first where the collector
+    /// allows. The name stays.
     void reconfigure(settings s);
     /// Breaches that retention dropped before this destination had them.
     void count_lost(std::int64_t breaches);
 
-    /// Runs until stop() or a cancellation (which throws operation_aborted after saving what was confirmed). The object
-    /// outlives it. Once.
+    /// Runs until stop() or a cancellation (which throws operation_aborted after saving what was confirmed).
+    /// The object outlives it. Once.
     awaitable<void> run();
-    /// Asks run() to send nothing new, half-close, wait for the peer's end, save the cursors and return: all within
-    /// drain + finish + 1 s.
+    /// Asks run() to send nothing new, half-close, wait for the peer's end, save the cursors and return: all
+    /// within drain + finish + 1 s.
     void stop();
 
     status now() const;

@@ -28,6 +28,7 @@ class slice_length
 public:
     static constexpr std::int64_t least = one_minute;
     static constexpr std::int64_t most = 32 * one_day;
+    static constexpr unsigned patience = 8;  ///< small answers after a halving before the length grows again
 
     explicit slice_length(std::int64_t first = one_hour) : length_(first) {}
     std::int64_t get() const { return length_; }
@@ -38,6 +39,7 @@ public:
 
 private:
     std::int64_t length_;
+    unsigned hold_ = 0;
 };
 
 /// The windows of polling. A run covers [min(position, end) - reach, end] in slices; a failed slice is asked

@@ -31,10 +31,12 @@ struct problem
 struct decision
 {
     bool forward = true;
-    std::string reason;           ///< a sentence a person understands, with file and line
-    std::size_t line = 0;         ///< index into policy::lines() of the line that spoke
-    std::optional<int> severity;  ///< of the model's table, 0 to 10: wins over every severity map
-    /// Labels of the model's table, in the file's order; points into the policy.
+    std::string reason;    ///< a sentence a person understands, with file and line
+    std::size_t line = 0;  ///< index into policy::lines() of the line that spoke
+    /// Of the model's table, else of the device's, 0 to 10: wins over every severity map. Set whichever line
+    /// decided.
+    std::optional<int> severity;
+    /// Labels of the model's table, else of the device's, in the file's order; points into the policy.
     const std::vector<std::pair<std::string, std::string>>* labels = nullptr;
     bool always = false;  ///< decided by an "always": throttles count it but let it pass
 };
@@ -42,10 +44,10 @@ struct decision
 /// One line of a policy that can speak, for counters and "0 of 1,204".
 struct policy_line
 {
-    std::string text;  ///< as a person would name it: `model "Compliance / *"`, `always_tags "Enhanced
-                       ///< Monitoring"`, `score`
+    std::string text;  ///< as in the file: `model "Compliance / *"`, `always_tags "AP: *"`, `score`; or
+                       ///< `everything else`
     std::string file;
-    unsigned line = 0;
+    unsigned line = 0;  ///< 0 of `everything else`, which speaks where no score is set
 };
 
 /// A throttle of the file. Decisions ignore them; deliveries apply them (not built yet: refused when read by
@@ -62,8 +64,7 @@ struct throttle
 class policy
 {
 public:
-    policy();  ///< forwards everything: "no rules" (an empty file decides the same, with a reason that names
-               ///< it)
+    policy();  ///< forwards everything: "no rules" (so does an empty file, with a reason that names it)
     ~policy();
     policy(policy&&) noexcept;
     policy& operator=(policy&&) noexcept;

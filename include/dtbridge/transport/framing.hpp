@@ -22,8 +22,8 @@ enum class wire {
 /// What the options mean for the wire: UDP has datagrams whatever framing says.
 wire wire_of(const options& o);
 
-/// Appends one message with its frame. Line breaks (F2) or NULs (F3) that are left inside become one space each, so that
-/// a message can never end early or start another.
+/// Appends one message with its frame. Line breaks (F2) or NULs (F3) that are left inside become one space
+/// each, so that a message can never end early or start another.
 void append_framed(wire w, std::string_view message, std::string& out);
 
 /// Whole messages that are sent together, already framed. Reused: clear() keeps the memory.

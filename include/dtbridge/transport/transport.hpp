@@ -1,10 +1,10 @@
 #pragma once
 
-/// Messages to a collector over UDP, TCP or TLS, and what of them counts as confirmed (product.md 8). The deciding parts
-/// are pure and have headers of their own: framing.hpp, window.hpp, pace.hpp, and in src/transport the tracker of
-/// acknowledgements and the order of addresses. This header is the thin part around sockets. What to send, when to try
-/// again and moving cursors is left to `deliver`. Tested in tests/unit/transport by vectors, scripts and real sockets on
-/// loopback.
+/// Messages to a collector over UDP, TCP or TLS, and what of them counts as confirmed (product.md 8). The
+/// deciding parts are pure and have headers of their own: framing.hpp, window.hpp, pace.hpp, and in
+/// src/transport the tracker of acknowledgements and the order of addresses. This header is the thin part
+/// around sockets. What to send, when to try again and moving cursors is left to `deliver`. Tested in
+/// tests/unit/transport by vectors, scripts and real sockets on loopback.
 
 #include <chrono>
 #include <cstddef>
@@ -32,23 +32,25 @@ using duration = std::chrono::steady_clock::duration;
 /// Every wait of a connection. Settable so that tests need not wait; the defaults are the contract.
 struct timing
 {
-    duration connect = std::chrono::seconds(10);            ///< one address: resolve, connect, handshake
-    duration write = std::chrono::seconds(30);              ///< one batch; a collector that takes nothing is given up
-    duration stay_up = std::chrono::milliseconds(250);      ///< product.md 8
-    duration look_every = std::chrono::milliseconds(10);    ///< at acknowledgements, while bytes are outstanding
-    duration udp_quiet = std::chrono::milliseconds(50);     ///< product.md 8
+    duration connect = std::chrono::seconds(10);  ///< one address: resolve, connect, handshake
+    duration write = std::chrono::seconds(30);    ///< one batch; a collector that takes nothing is given up
+    duration stay_up = std::chrono::milliseconds(250);  ///< product.md 8
+    duration look_every =
+        std::chrono::milliseconds(10);                   ///< at acknowledgements, while bytes are outstanding
+    duration udp_quiet = std::chrono::milliseconds(50);  ///< product.md 8
     duration last_acknowledgements = std::chrono::seconds(2);  ///< after the peer's orderly end
 };
 
 /// What became of one batch.
 struct send_report
 {
-    /// Positions in the batch of messages that no datagram can carry (EMSGSIZE). They count as sent for confirmed().
+    /// Positions in the batch of messages that no datagram can carry (EMSGSIZE). They count as sent for
+    /// confirmed().
     std::vector<std::size_t> undeliverable;
 };
 
-/// One connection to a collector. All calls from the thread of its executor. The owner calls close() and awaits it before
-/// the connection is destroyed.
+/// One connection to a collector. All calls from the thread of its executor. The owner calls close() and
+/// awaits it before the connection is destroyed.
 class connection
 {
 public:
@@ -61,16 +63,19 @@ public:
     virtual ~connection() = default;
     /// "siem.example:6514 (192.0.2.1:6514)"
     virtual const std::string& peer() const = 0;
-    /// Writes a whole batch (not empty) or fails, and then the connection is over. One at a time. b must outlive the call.
+    /// Writes a whole batch (not empty) or fails, and then the connection is over. One at a time. b must
+    /// outlive the call.
     virtual awaitable<outcome<send_report>> send(const batch& b) = 0;
     /// How many batches are confirmed since the connection was made, in the order of sending.
     virtual std::uint64_t confirmed() const = 0;
     /// How many were sent and are not confirmed.
     virtual std::size_t unconfirmed() const = 0;
     virtual state now() const = 0;
-    /// Why it is over, in plain words; empty while it is not. asio::error::eof where the peer closed in order.
+    /// Why it is over, in plain words; empty while it is not. asio::error::eof where the peer closed in
+    /// order.
     virtual const std::optional<failure>& reason() const = 0;
-    /// Clean stop: half-closes and waits until the peer ended too or limit passed. confirmed() may grow meanwhile.
+    /// Clean stop: half-closes and waits until the peer ended too or limit passed. confirmed() may grow
+    /// meanwhile.
     virtual awaitable<void> finish(duration limit) = 0;
     /// At once. Afterwards nothing of the connection runs any more.
     virtual awaitable<void> close() = 0;
@@ -88,15 +93,16 @@ public:
     connector(const connector&) = delete;
     connector& operator=(const connector&) = delete;
 
-    /// The first address that works. Names are resolved and certificate files read (if they changed) at each call. The
-    /// failure names every address that was tried.
+    /// The first address that works. Names are resolved and certificate files read (if they changed) at each
+    /// call. The failure names every address that was tried.
     awaitable<outcome<std::unique_ptr<connection>>> connect(notify changed);
     /// Connects to the first address alone, while another one is in use.
     awaitable<outcome<std::unique_ptr<connection>>> connect_first(notify changed);
 
     /// The last connection that was made is to another address than the first.
     bool is_on_another() const;
-    /// To tell the connector about the last connection it made: it carried messages or stayed up, or it ended before.
+    /// To tell the connector about the last connection it made: it carried messages or stayed up, or it ended
+    /// before.
     void worked();
     void did_not_work();
 

@@ -5,9 +5,9 @@
 namespace dtbridge::transport
 {
 
-/// How much may be unconfirmed (product.md 8): after a break half of what was, down to one message; doubled at each
-/// confirmation up to the bounds. Pure. What is unconfirmed is remembered as spans of the archive, never as bytes, so the
-/// bounds limit what a break repeats and not memory.
+/// How much may be unconfirmed (product.md 8): after a break half of what was, down to one message; doubled
+/// at each confirmation up to the bounds. Pure. What is unconfirmed is remembered as spans of the archive,
+/// never as bytes, so the bounds limit what a break repeats and not memory.
 class send_window
 {
 public:

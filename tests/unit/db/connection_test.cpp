@@ -40,7 +40,8 @@ failure failure_of(F f)
 }
 
 constexpr std::array<const char*, 1> one_step = {"CREATE TABLE t(a INTEGER PRIMARY KEY, b TEXT)"};
-constexpr std::array<const char*, 2> two_steps = {one_step[0], "ALTER TABLE t ADD COLUMN c INTEGER DEFAULT 7"};
+constexpr std::array<const char*, 2> two_steps = {one_step[0],
+                                                  "ALTER TABLE t ADD COLUMN c INTEGER DEFAULT 7"};
 
 }  // namespace
 
@@ -53,7 +54,9 @@ BOOST_AUTO_TEST_CASE(values_come_back_as_they_went)
     c.exec("CREATE TABLE t(i INTEGER, t TEXT, b BLOB)");
     {
         db::query q(c.prepared("INSERT INTO t VALUES(?, ?, ?)"));
-        q->bind(1, std::int64_t{INT64_MIN}).bind(2, std::string_view("a\0b", 3)).bind_blob(3, std::string_view());
+        q->bind(1, std::int64_t{INT64_MIN})
+            .bind(2, std::string_view("a\0b", 3))
+            .bind_blob(3, std::string_view());
         q->run();
         q->bind(1, std::optional<std::int64_t>()).bind(2, std::string_view("")).bind_null(3);
         q->run();
@@ -83,6 +86,19 @@ BOOST_AUTO_TEST_CASE(file_and_its_logs_are_not_for_everybody)
         BOOST_TEST((st.st_mode & 07777) == 0640u, name);
     }
     BOOST_TEST(c.value("PRAGMA auto_vacuum") == 2);
+}
+
+BOOST_AUTO_TEST_CASE(opening_again_writes_nothing)
+{
+    test::temp_dir dir;
+    {
+        db::connection c(dir / "a.db", making());
+        c.exec("CREATE TABLE t(i)");
+    }
+    db::connection again(dir / "a.db", making());
+    BOOST_TEST(again.value("SELECT count(*) FROM t") == 0);
+    BOOST_TEST(std::filesystem::file_size(dir / "a.db-wal") == 0u);
+    BOOST_TEST(again.value("PRAGMA auto_vacuum") == 2);
 }
 
 BOOST_AUTO_TEST_CASE(transaction_rolls_back_unless_committed)

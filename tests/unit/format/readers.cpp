@@ -28,7 +28,11 @@ std::vector<char32_t> code_points(std::string_view s)
     for (std::size_t i = 0; i < s.size();)
     {
         const auto lead = static_cast<unsigned char>(s[i]);
-        std::size_t n = lead < 0x80 ? 1 : lead >= 0xc2 && lead < 0xe0 ? 2 : (lead & 0xf0) == 0xe0 ? 3 : (lead & 0xf8) == 0xf0 ? 4 : 0;
+        std::size_t n = lead < 0x80                   ? 1
+                        : lead >= 0xc2 && lead < 0xe0 ? 2
+                        : (lead & 0xf0) == 0xe0       ? 3
+                        : (lead & 0xf8) == 0xf0       ? 4
+                                                      : 0;
         if (n == 0 || i + n > s.size())
             refuse("ill-formed UTF-8", s);
         char32_t c = n == 1 ? lead : static_cast<char32_t>(lead & (0x7f >> n));

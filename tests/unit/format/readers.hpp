@@ -1,7 +1,8 @@
 #pragma once
 
-/// Small readers of CEF, LEEF and syslog, written from the formats' own rules (formats.md 2, 3, 5) and not from the
-/// encoder, so that a test reads back what a receiver would. They throw std::runtime_error on what a strict reader refuses.
+/// Small readers of CEF, LEEF and syslog, written from the formats' own rules (formats.md 2, 3, 5) and not
+/// from the encoder, so that a test reads back what a receiver would. They throw std::runtime_error on what a
+/// strict reader refuses.
 
 #include <dtbridge/format/formatter.hpp>
 
@@ -29,10 +30,12 @@ read_event read_cef(std::string_view text);
 /// text starts with "LEEF:".
 read_event read_leef(std::string_view text);
 
-/// What one line must be: well-formed UTF-8 without a control character or Unicode line separator. tab: LEEF 1.0.
+/// What one line must be: well-formed UTF-8 without a control character or Unicode line separator. tab:
+/// LEEF 1.0.
 void require_one_line(std::string_view message, bool tab = false);
 
-/// T1 to T4 of formats.md, by code points: line breaks become line_break, other controls a space, ends are trimmed.
+/// T1 to T4 of formats.md, by code points: line breaks become line_break, other controls a space, ends are
+/// trimmed.
 std::string cleaned(std::string_view utf8, std::string_view line_break);
 /// T6.
 std::string cut_to(std::string_view utf8, std::size_t bytes);

@@ -1,5 +1,5 @@
-// Every vector of tests/data/formats.json but those of framing on the wire (rfc6587, rfc5426), which tests/unit/transport
-// runs. formats.md 9 describes the file.
+// Every vector of tests/data/formats.json but those of framing on the wire (rfc6587, rfc5426), which
+// tests/unit/transport runs. formats.md 9 describes the file.
 
 #include <boost/test/unit_test.hpp>
 
@@ -60,7 +60,10 @@ struct vector_input
         BOOST_TEST_REQUIRE(input.find(name).integer(i), name);
         return i;
     }
-    std::size_t max_bytes() { return input.find("max_bytes") ? static_cast<std::size_t>(integer("max_bytes")) : no_limit; }
+    std::size_t max_bytes()
+    {
+        return input.find("max_bytes") ? static_cast<std::size_t>(integer("max_bytes")) : no_limit;
+    }
 
     /// The pairs of CEF and LEEF, a label with its field.
     void add_pairs(pair_writer& writer, bool leef)
@@ -95,8 +98,14 @@ std::string cef(const json::value& v, vector_input& in)
     std::string out;
     if (v.find("kind").text() == "header")
     {
-        append_cef_header(out, version, in.text("vendor"), in.text("product"), in.text("device_version"),
-                          in.text("class_id"), in.text("name"), item(in.input.find("severity")));
+        append_cef_header(out,
+                          version,
+                          in.text("vendor"),
+                          in.text("product"),
+                          in.text("device_version"),
+                          in.text("class_id"),
+                          in.text("name"),
+                          item(in.input.find("severity")));
         return out;
     }
     out = in.text("header");
@@ -114,8 +123,13 @@ std::string leef(const json::value& v, vector_input& in)
     std::string out;
     if (v.find("kind").text() == "header")
     {
-        append_leef_header(out, v.find("format").text() == "leef1" ? "1.0" : "2.0", style.delimiter, in.text("vendor"),
-                           in.text("product"), in.text("product_version"), in.text("event_id"));
+        append_leef_header(out,
+                           v.find("format").text() == "leef1" ? "1.0" : "2.0",
+                           style.delimiter,
+                           in.text("vendor"),
+                           in.text("product"),
+                           in.text("product_version"),
+                           in.text("event_id"));
         return out;
     }
     out = in.text("header");
@@ -270,8 +284,9 @@ BOOST_AUTO_TEST_CASE(every_vector_of_the_file)
             continue;
         }
         ++ran[std::string(kind)];
-        BOOST_TEST(got == v.find("expected_output").text(), v.find("id").text() << "\n got      " << got << "\n expected "
-                                                                               << v.find("expected_output").text());
+        BOOST_TEST(got == v.find("expected_output").text(),
+                   v.find("id").text()
+                       << "\n got      " << got << "\n expected " << v.find("expected_output").text());
     }
     BOOST_TEST(elsewhere == 7);
     BOOST_TEST(ran["cef0"] == 57);

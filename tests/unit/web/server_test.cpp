@@ -130,6 +130,18 @@ BOOST_AUTO_TEST_CASE(bounds_the_head_and_takes_no_body)
     BOOST_TEST(starts(server.ask(get("/healthz", "Content-Length: 5\r\n") + "12345"), "HTTP/1.1 413 "));
 }
 
+BOOST_AUTO_TEST_CASE(bounds_the_head_as_a_whole_however_short_its_lines)
+{
+    running server;
+    std::string lines;
+    while (lines.size() < 16'000)
+        lines += "A: 0123456789\r\n";
+    BOOST_TEST(starts(server.ask(get("/healthz", lines + "Connection: close\r\n")), "HTTP/1.1 200 "));
+    while (lines.size() < 18'000)
+        lines += "A: 0123456789\r\n";
+    BOOST_TEST(starts(server.ask(get("/healthz", lines)), "HTTP/1.1 431 "));
+}
+
 BOOST_AUTO_TEST_CASE(keeps_a_connection_and_answers_pipelined_requests_in_order)
 {
     running server;

@@ -1,0 +1,722 @@
+/// Files that are refused: each row gives exactly one error, with the line, the key, what was found and what
+/// would be right.
+
+#include <boost/test/data/test_case.hpp>
+
+#include "unit/config/case.hpp"
+#include "unit/config/certificate.hpp"
+
+using namespace config_test;
+using P = config_test::place;
+
+namespace
+{
+
+const wrong rows[] = {
+    // Syntax and sections.
+    {P::whole, "[service]\nlisten = \n", 2, "", "not TOML", "not checked"},
+    {P::whole, "[service]\nlog_level = \"info\"\nlog_level = \"debug\"\n", 3, "", "not TOML", "log_level"},
+    {P::at_end, "[servcie]\n", 9, "servcie", "unknown key", "did you mean \"service\""},
+    {P::at_end, "[zebra]\n", 9, "zebra", "unknown key", "known are"},
+    {P::whole,
+     "[master]\nname = \"acme\"\n[[destination]]\nname = \"d\"\naddress = \"d.example\"\nmasters = [\"*\"]\n",
+     1,
+     "master",
+     "[master]",
+     "[[master]]"},
+    {P::whole,
+     "service = 1\n[[master]]\nname = \"acme\"\nurl = \"https://a.example\"\npublic_token = "
+     "\"a\"\nprivate_token_file = \"acme.token\"\n[[destination]]\nname = \"d\"\naddress = \"d.example\"\n",
+     1,
+     "service",
+     "found 1",
+     "[service]"},
+    // [service]
+    {P::at_end,
+     "[service]\nlisten = \"0.0.0.0:9480\"\n",
+     10,
+     "service.listen",
+     "not built yet",
+     "127.0.0.1:9480"},
+    {P::at_end, "[service]\nlisten = \"127.0.0.1\"\n", 10, "service.listen", "127.0.0.1", "with a port"},
+    {P::at_end, "[service]\nlisten = \"127.0.0.1:0\"\n", 10, "service.listen", "port", "with a port"},
+    {P::at_end, "[service]\nlisten = 9480\n", 10, "service.listen", "found 9480", "string in quotes"},
+    {P::at_end,
+     "[service]\nlog_level = \"warn\"\n",
+     10,
+     "service.log_level",
+     "\"warn\"",
+     "error, warning, info or debug; did you mean \"warning\""},
+    {P::at_end, "[service]\nlog_format = \"xml\"\n", 10, "service.log_format", "\"xml\"", "text or json"},
+    {P::at_end, "[service]\nstate_dir = \"\"\n", 10, "service.state_dir", "empty", "/var/lib/dtbridge"},
+    {P::at_end,
+     "[service]\nloglevel = \"info\"\n",
+     10,
+     "service.loglevel",
+     "unknown key in [service]",
+     "did you mean \"log_level\""},
+    {P::at_end,
+     "[service]\nlisten_tls = { cert_file = \"x.pem\" }\n",
+     10,
+     "service.listen_tls.cert_file",
+     "belong together",
+     "both or neither"},
+    // [archive]
+    {P::at_end,
+     "[archive]\nurl = \"postgresql://u:hunter2-proxy-password@db/x\"\n",
+     10,
+     "archive.url",
+     "PostgreSQL is not built yet",
+     "SQLite in state_dir"},
+    {P::at_end,
+     "[archive]\nurl = \"mysql://db\"\n",
+     10,
+     "archive.url",
+     "not an archive",
+     "SQLite in state_dir"},
+    {P::at_end, "[archive]\nretention = \"90 days\"\n", 10, "archive.retention", "\"90 days\"", "\"90d\""},
+    {P::at_end, "[archive]\nretention = 90\n", 10, "archive.retention", "found 90", "in quotes"},
+    {P::at_end, "[archive]\nmax_size = \"20 gigs\"\n", 10, "archive.max_size", "20 gigs", "20GiB"},
+    {P::at_end, "[archive]\nmax_size = \"1KiB\"\n", 10, "archive.max_size", "1KiB", "from 1MiB"},
+    {P::at_end,
+     "[archive]\nwhen_full = \"stop\"\n",
+     10,
+     "archive.when_full",
+     "\"stop\"",
+     "drop_oldest or pause"},
+    // [[master]]
+    {P::at_master,
+     "intervall = \"10s\"",
+     6,
+     "master.intervall",
+     "unknown key in [master]",
+     "did you mean \"interval\""},
+    {P::at_master,
+     "private_token = \"0c0ffee0secret0secret0secret0c0ffee00000\"",
+     6,
+     "master.private_token",
+     "unknown key",
+     "private_token_file"},
+    {P::at_master, "formerly = \"Old Name\"", 6, "master.formerly", "Old Name", "a-z, 0-9 and -"},
+    {P::at_master, "formerly = \"acme\"", 6, "master.formerly", "in use at line 2", "old name"},
+    {P::at_master, "interval = \"0s\"", 6, "master.interval", "\"0s\"", "from 100ms to 1d"},
+    {P::at_master, "interval = \"ten seconds\"", 6, "master.interval", "ten seconds", "\"10s\""},
+    {P::at_master, "timeout = \"2h\"", 6, "master.timeout", "2h", "to 1h"},
+    {P::at_master, "window = \"both\"", 6, "master.window", "\"both\"", "auto, creation or activity"},
+    {P::at_master, "time_parameters = \"iso\"", 6, "master.time_parameters", "\"iso\"", "epoch or text"},
+    {P::at_master,
+     "date_format = \"rfc1122\"",
+     6,
+     "master.date_format",
+     "rfc1122",
+     "did you mean \"rfc1123\""},
+    {P::at_master, "public_url = \"ftp://x.example\"", 6, "master.public_url", "ftp://x.example", "https://"},
+    {P::at_master,
+     "proxy = \"proxy.example:3128\"",
+     6,
+     "master.proxy",
+     "not an http:// address",
+     "http://host:port"},
+    {P::at_master,
+     "proxy = \"http://proxy.example\"",
+     6,
+     "master.proxy",
+     "proxy.example",
+     "http://host:port"},
+    {P::at_master,
+     "proxy = \"http://u:hunter2-proxy-password@proxy.example:3128\"",
+     6,
+     "master.proxy",
+     "holds a password",
+     "proxy_password_file"},
+    {P::at_master,
+     "proxy_password_file = \"proxy.password\"",
+     6,
+     "master.proxy_password_file",
+     "without a proxy",
+     "http://user@host:port"},
+    {P::at_master,
+     "proxy = \"http://u@proxy.example:3128\"\nproxy_password_file = \"nothing\"",
+     7,
+     "master.proxy_password_file",
+     "is missing",
+     "nothing"},
+    {P::at_master, "labels = { tenant = 5 }", 6, "master.labels.tenant", "an integer", "a string"},
+    {P::at_master,
+     "labels = { \"te nant\" = \"x\" }",
+     6,
+     "master.labels.te nant",
+     "not a label's name",
+     "letters, digits"},
+    {P::at_master,
+     "tls = { fingerprint_sha256 = \"AA:BB\" }",
+     6,
+     "master.tls.fingerprint_sha256",
+     "4 characters",
+     "64 hex digits"},
+    {P::at_master,
+     "tls = { fingerprint_sha256 = \"zzbbccddeeff00112233445566778899aabbccddeeff00112233445566778899\" }",
+     6,
+     "master.tls.fingerprint_sha256",
+     "zzbbcc",
+     "64 hex digits"},
+    {P::at_master, "tls = { ca_file = \"no.pem\" }", 6, "master.tls.ca_file", "no.pem", "is missing"},
+    {P::at_master,
+     "tls = { ca_file = \"acme.token\" }",
+     6,
+     "master.tls.ca_file",
+     "holds no certificate",
+     "BEGIN CERTIFICATE"},
+    {P::at_master,
+     "tls = { cert_file = \"x.pem\" }",
+     6,
+     "master.tls.cert_file",
+     "not client certificates",
+     "left out"},
+    {P::at_master, "tls = true", 6, "master.tls", "found true", "a table"},
+    {P::at_master,
+     "tls.server_name = \"https://x.example/\"",
+     6,
+     "master.tls.server_name",
+     "https://x.example/",
+     "without port or wildcard"},
+    {P::at_master, "tls = { verify = \"no\" }", 6, "master.tls.verify", "\"no\"", "true or false"},
+    {P::at_master,
+     "tls = { verify = false, fingerprint_sha256 = "
+     "\"aabbccddeeff00112233445566778899aabbccddeeff00112233445566778899\" }",
+     6,
+     "master.tls.verify",
+     "turn the fingerprint off",
+     "verify = true"},
+    {P::at_master, "enrich = true", 6, "master.enrich", "enrich is not built yet", "left out"},
+    {P::whole,
+     "[[master]]\nname = \"Acme\"\nurl = \"https://a.example\"\npublic_token = \"a\"\nprivate_token_file = "
+     "\"acme.token\"\n[[destination]]\nname = \"d\"\naddress = \"d.example\"\nmasters = [\"acme-x\"]\n",
+     2,
+     "master.name",
+     "\"Acme\"",
+     "a-z, 0-9 and -"},
+    {P::whole,
+     "[[master]]\nname = \"acme-with-a-name-that-has-sixty-four-characters-which-is-1-more.\"\nurl = "
+     "\"https://a.example\"\npublic_token = \"a\"\nprivate_token_file = "
+     "\"acme.token\"\n[[destination]]\nname = \"d\"\naddress = \"d.example\"\n",
+     2,
+     "master.name",
+     "acme-with-a-name",
+     "63 characters"},
+    {P::whole,
+     "[[master]]\nurl = \"https://a.example\"\npublic_token = \"a\"\nprivate_token_file = "
+     "\"acme.token\"\n[[destination]]\nname = \"d\"\naddress = \"d.example\"\n",
+     1,
+     "master.name",
+     "is missing",
+     "a-z, 0-9 and -"},
+    {P::whole,
+     "[[master]]\nname = \"a\"\npublic_token = \"a\"\nprivate_token_file = "
+     "\"acme.token\"\n[[destination]]\nname = \"d\"\naddress = \"d.example\"\n",
+     1,
+     "master.url",
+     "is missing",
+     "https://"},
+    {P::whole,
+     "[[master]]\nname = \"a\"\nurl = \"https://a.example/api\"\npublic_token = \"a\"\nprivate_token_file = "
+     "\"acme.token\"\n[[destination]]\nname = \"d\"\naddress = \"d.example\"\n",
+     3,
+     "master.url",
+     "with a path",
+     "https://"},
+    {P::whole,
+     "[[master]]\nname = \"a\"\nurl = \"https://u:hunter2-proxy-password@a.example\"\npublic_token = "
+     "\"a\"\nprivate_token_file = \"acme.token\"\n[[destination]]\nname = \"d\"\naddress = \"d.example\"\n",
+     3,
+     "master.url",
+     "user or password",
+     "https://"},
+    {P::whole,
+     "[[master]]\nname = \"a\"\nurl = \"darktrace.acme.example\"\npublic_token = \"a\"\nprivate_token_file = "
+     "\"acme.token\"\n[[destination]]\nname = \"d\"\naddress = \"d.example\"\n",
+     3,
+     "master.url",
+     "not an http or https address",
+     "https://"},
+    {P::whole,
+     "[[master]]\nname = \"a\"\nurl = \"https://a.example:0\"\npublic_token = \"a\"\nprivate_token_file = "
+     "\"acme.token\"\n[[destination]]\nname = \"d\"\naddress = \"d.example\"\n",
+     3,
+     "master.url",
+     "port",
+     "https://"},
+    {P::whole,
+     "[[master]]\nname = \"a\"\nurl = \"https://a.example\"\nprivate_token_file = "
+     "\"acme.token\"\n[[destination]]\nname = \"d\"\naddress = \"d.example\"\n",
+     1,
+     "master.public_token",
+     "is missing",
+     "System Config"},
+    {P::whole,
+     "[[master]]\nname = \"a\"\nurl = \"https://a.example\"\npublic_token = "
+     "\"\xe2\x80\xa6\"\nprivate_token_file = \"acme.token\"\n[[destination]]\nname = \"d\"\naddress = "
+     "\"d.example\"\n",
+     4,
+     "master.public_token",
+     "not a token",
+     "letters and digits"},
+    {P::whole,
+     "[[master]]\nname = \"a\"\nurl = \"https://a.example\"\npublic_token = \"a\"\n[[destination]]\nname = "
+     "\"d\"\naddress = \"d.example\"\n",
+     1,
+     "master.private_token_file",
+     "is missing",
+     "a file"},
+    {P::whole,
+     "[[master]]\nname = \"a\"\nurl = \"https://a.example\"\npublic_token = \"a\"\nprivate_token_file = "
+     "\"nowhere/a.token\"\n[[destination]]\nname = \"d\"\naddress = \"d.example\"\n",
+     5,
+     "master.private_token_file",
+     "nowhere/a.token",
+     "is missing"},
+    {P::whole,
+     "[[master]]\nname = \"a\"\nurl = \"https://a.example\"\npublic_token = \"a\"\nprivate_token_file = "
+     "\"0c0ffee0secret0secret0secret0c0ffee00000\"\n[[destination]]\nname = \"d\"\naddress = \"d.example\"\n",
+     5,
+     "master.private_token_file",
+     "looks like the secret itself",
+     "put it into a file"},
+    {P::at_end,
+     "[[master]]\nname = \"acme\"\nurl = \"https://b.example\"\npublic_token = \"b\"\nprivate_token_file = "
+     "\"acme.token\"\n",
+     10,
+     "master.name",
+     "which line 2 has too",
+     "a name of its own"},
+    // [master.query]
+    {P::at_master, "[master.query]\nstarttime = 1", 7, "master.query.starttime", "refused", "left out"},
+    {P::at_master, "[master.query]\nendtime = 1", 7, "master.query.endtime", "time window", "left out"},
+    {P::at_master,
+     "[master.query]\nfrom = \"2024-01-01\"",
+     7,
+     "master.query.from",
+     "time window",
+     "left out"},
+    {P::at_master, "[master.query]\nto = \"2024-01-01\"", 7, "master.query.to", "time window", "left out"},
+    {P::at_master, "[master.query]\npbid = 5", 7, "master.query.pbid", "single breaches", "left out"},
+    {P::at_master,
+     "[master.query]\ncreationtime = true",
+     7,
+     "master.query.creationtime",
+     "key window",
+     "left out"},
+    {P::at_master,
+     "[master.query]\ngroup = \"device\"",
+     7,
+     "master.query.group",
+     "score by the device's",
+     "left out"},
+    {P::at_master,
+     "[master.query]\nresponsedata = \"pbid\"",
+     7,
+     "master.query.responsedata",
+     "leaves out fields",
+     "left out"},
+    {P::at_master,
+     "[master.query]\nincludeackowledged = true",
+     7,
+     "master.query.includeackowledged",
+     "unknown key",
+     "did you mean \"includeacknowledged\""},
+    {P::at_master,
+     "[master.query]\nminimal = \"true\"",
+     7,
+     "master.query.minimal",
+     "\"true\"",
+     "without quotes"},
+    {P::at_master, "[master.query]\nuuid = \"a b\"", 7, "master.query.uuid", "\"a b\"", "letters, digits"},
+    {P::at_master, "[master.query]\nminscore = 1.5", 7, "master.query.minscore", "1.5", "from 0 to 1"},
+    {P::at_master,
+     "[master.query]\nsaasfilter = [\"a*b\"]",
+     7,
+     "master.query.saasfilter",
+     "a list",
+     "at the end only"},
+    {P::at_master,
+     "[master.query]\npid = \"x&group=device\"",
+     7,
+     "master.query.pid",
+     "x&group=device",
+     "an integer"},
+    {P::at_master,
+     "[master.query]\ndeviceatop = true\ndeviceattop = true",
+     7,
+     "master.query.deviceatop",
+     "old spelling",
+     "only deviceattop"},
+    // [[destination]]
+    {P::at_destination,
+     "adress = \"x\"\n",
+     9,
+     "destination.adress",
+     "unknown key",
+     "did you mean \"address\""},
+    {P::at_destination, "formerly = \"siem\"\n", 9, "destination.formerly", "in use at line 7", "old name"},
+    {P::at_destination,
+     "masters = [\"acme\", \"globex\"]\n",
+     9,
+     "destination.masters",
+     "\"globex\", which matches no",
+     "acme"},
+    {P::at_destination,
+     "masters = [\n  \"acme\",\n  \"amce\",\n]\n",
+     11,
+     "destination.masters",
+     "\"amce\"",
+     "did you mean \"acme\""},
+    {P::at_destination, "masters = [\"emea-*\"]\n", 9, "destination.masters", "\"emea-*\"", "expected acme"},
+    {P::at_destination, "masters = []\n", 9, "destination.masters", "empty list", "[\"*\"]"},
+    {P::at_destination, "masters = \"*\"\n", 9, "destination.masters", "found \"*\"", "a list of strings"},
+    {P::at_destination, "masters = [\"*\", 1]\n", 9, "destination.masters", "found 1", "in quotes"},
+    {P::at_destination,
+     "addresses = [\"a.example\"]\n",
+     9,
+     "destination.addresses",
+     "both set",
+     "one of the two"},
+    {P::at_destination,
+     "transport = \"tcp+tls\"\n",
+     9,
+     "destination.transport",
+     "tcp+tls",
+     "udp, tcp or tls"},
+    {P::at_destination,
+     "transport = \"relp\"\n",
+     9,
+     "destination.transport",
+     "\"relp\" is not built yet",
+     "udp, tcp or tls"},
+    {P::at_destination,
+     "transport = \"relp+tls\"\n",
+     9,
+     "destination.transport",
+     "\"relp+tls\" is not built yet",
+     "udp, tcp or tls"},
+    {P::at_destination,
+     "transport = \"kafka\"\n",
+     9,
+     "destination.transport",
+     "\"kafka\" is not built yet",
+     "udp, tcp or tls"},
+    {P::at_destination, "topic = \"breaches\"\n", 9, "destination.topic", "not built yet", "left out"},
+    {P::at_destination,
+     "sasl_password_file = \"x\"\n",
+     9,
+     "destination.sasl_password_file",
+     "not built yet",
+     "left out"},
+    {P::at_destination,
+     "heartbeat = \"5m\"\n",
+     9,
+     "destination.heartbeat",
+     "heartbeat is not built yet",
+     "left out"},
+    {P::at_destination,
+     "updates = true\n",
+     9,
+     "destination.updates",
+     "updates = true is not built yet",
+     "false"},
+    {P::at_destination,
+     "framing = \"lf\"\n",
+     9,
+     "destination.framing",
+     "\"lf\"",
+     "octet-counting, newline or nul"},
+    {P::at_destination,
+     "header = \"rfc-5424\"\n",
+     9,
+     "destination.header",
+     "rfc-5424",
+     "did you mean \"rfc5424\""},
+    {P::at_destination, "facility = \"local8\"\n", 9, "destination.facility", "local8", "local7"},
+    {P::at_destination, "severity = \"error\"\n", 9, "destination.severity", "\"error\"", "err"},
+    {P::at_destination,
+     "app_name = \"dark trace\"\n",
+     9,
+     "destination.app_name",
+     "dark trace",
+     "without blanks"},
+    {P::at_destination, "hostname = \"siem01\"\n", 9, "destination.hostname", "siem01", "master or bridge"},
+    {P::at_destination, "time_offset = \"+1\"\n", 9, "destination.time_offset", "\"+1\"", "\"+01:00\""},
+    {P::at_destination, "time_offset = \"+15:00\"\n", 9, "destination.time_offset", "+15:00", "\"+14:00\""},
+    {P::at_destination, "format = \"xml\"\n", 9, "destination.format", "\"xml\"", "json, cef or leef"},
+    {P::at_destination,
+     "fields = \"own.toml\"\n",
+     9,
+     "destination.fields",
+     "has no field map",
+     "cef or leef"},
+    {P::at_destination,
+     "format = \"cef\"\nfields = \"own.toml\"\n",
+     10,
+     "destination.fields",
+     "own.toml is missing",
+     "the built-in one"},
+    {P::at_destination,
+     "json = { shape = \"flat\" }\n",
+     9,
+     "destination.json.shape",
+     "\"flat\"",
+     "native or api"},
+    {P::at_destination,
+     "json = { cookie = \"@cee\" }\n",
+     9,
+     "destination.json.cookie",
+     "\"@cee\"",
+     "\"@cee:\""},
+    {P::at_destination, "cef = { version = 2 }\n", 9, "destination.cef.version", "found 2", "from 0 to 1"},
+    {P::at_destination, "cef = { vendor = \"\" }\n", 9, "destination.cef.vendor", "0 bytes", "1 to 63"},
+    {P::at_destination,
+     "cef = { device_version = \"12345678901234567890123456789012\" }\n",
+     9,
+     "destination.cef.device_version",
+     "32 bytes",
+     "1 to 31"},
+    {P::at_destination,
+     "cef = { severity = \"scores\" }\n",
+     9,
+     "destination.cef.severity",
+     "scores",
+     "did you mean \"score\""},
+    {P::at_destination,
+     "cef = { severity = { Critical = 11 } }\n",
+     9,
+     "destination.cef.severity.Critical",
+     "expected",
+     "from 0 to 10"},
+    {P::at_destination,
+     "leef = { severity = { Critical = 0 } }\n",
+     9,
+     "destination.leef.severity.Critical",
+     "expected",
+     "from 1 to 10"},
+    {P::at_destination, "leef = { version = 2.0 }\n", 9, "destination.leef.version", "found 2", "in quotes"},
+    {P::at_destination,
+     "leef = { delimiter = \"|\" }\n",
+     9,
+     "destination.leef.delimiter",
+     "\"|\"",
+     "one of ^ #"},
+    {P::at_destination,
+     "leef = { delimiter = \"x5e\" }\n",
+     9,
+     "destination.leef.delimiter",
+     "x5e",
+     "one of ^ #"},
+    {P::at_destination,
+     "leef = { version = \"1.0\", delimiter = \"^\" }\n",
+     9,
+     "destination.leef.delimiter",
+     "LEEF 1.0",
+     "left out"},
+    {P::at_destination,
+     "leef = { event_id = \"name\" }\n",
+     9,
+     "destination.leef.event_id",
+     "\"name\"",
+     "model, uuid or pid"},
+    {P::at_destination,
+     "rules = \"stage-9.toml\"\n",
+     9,
+     "destination.rules",
+     "stage-9.toml is missing",
+     "mappings/stage-1.toml"},
+    {P::at_destination, "held_back = \"keep\"\n", 9, "destination.held_back", "\"keep\"", "drop or mark"},
+    {P::at_destination, "start = \"yesterday\"\n", 9, "destination.start", "yesterday", "a duration"},
+    {P::at_destination, "hold = \"forever\"\n", 9, "destination.hold", "forever", "a duration"},
+    {P::at_destination, "max_message = \"8 KiB!\"\n", 9, "destination.max_message", "8 KiB!", "8KiB"},
+    {P::at_destination, "max_message = \"64B\"\n", 9, "destination.max_message", "64B", "from 256B"},
+    {P::at_destination,
+     "transport = \"udp\"\nmax_message = \"64KiB\"\n",
+     10,
+     "destination.max_message",
+     "more than a UDP datagram",
+     "65507B"},
+    {P::at_destination, "pace = \"200\"\n", 9, "destination.pace", "\"200\"", "\"200/s\""},
+    {P::at_destination, "pace = \"0/s\"\n", 9, "destination.pace", "\"0/s\"", "\"200/s\""},
+    {P::at_destination, "annotate = 1\n", 9, "destination.annotate", "found 1", "true or false"},
+    {P::at_destination, "profile = \"Splunk\"\n", 9, "destination.profile", "Splunk", "splunk-sc4s"},
+    {P::at_destination,
+     "profile = \"sentinal\"\n",
+     9,
+     "destination.profile",
+     "sentinal",
+     "did you mean \"sentinel\""},
+    {P::at_end,
+     "[[destination]]\nname = \"two\"\n",
+     9,
+     "destination.address",
+     "is missing",
+     "siem.example:6514"},
+    {P::at_end,
+     "[[destination]]\nname = \"two\"\naddress = \"siem.example:0\"\n",
+     11,
+     "destination.address",
+     "port",
+     "host:port or [v6]:port"},
+    {P::at_end,
+     "[[destination]]\nname = \"two\"\naddress = \"2001:db8::1:port\"\n",
+     11,
+     "destination.address",
+     "2001:db8::1:port",
+     "[v6]:port"},
+    {P::at_end,
+     "[[destination]]\nname = \"two\"\naddresses = [\"a.example\",\n\"b.example:70000\"]\n",
+     12,
+     "destination.addresses",
+     "70000",
+     "host:port"},
+    {P::at_end,
+     "[[destination]]\nname = \"two\"\naddresses = []\n",
+     11,
+     "destination.addresses",
+     "0 addresses",
+     "1 to 64"},
+    {P::at_end,
+     "[[destination]]\nname = \"siem\"\naddress = \"a.example\"\n",
+     10,
+     "destination.name",
+     "which line 7 has too",
+     "a name of its own"},
+    // Not built, wherever it may be meant to stand.
+    {P::at_end, "enrich = true\n", 9, "destination.enrich", "enrich is not built yet", "left out"},
+    {P::at_end, "[enrich]\n", 9, "enrich", "enrich is not built yet", "left out"},
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(errors)
+
+BOOST_DATA_TEST_CASE(one_error, boost::unit_test::data::make(rows), row)
+{
+    folder f;
+    check_one_problem(f, row, false);
+}
+
+BOOST_AUTO_TEST_CASE(all_errors_of_a_file_in_the_order_of_its_lines)
+{
+    folder f;
+    auto l = f.load(
+        "[service]\n"
+        "log_level = \"loud\"\n"
+        "colour = true\n"
+        "[[destination]]\n"
+        "name = \"Siem\"\n"
+        "address = \"siem.example:0\"\n"
+        "format = \"xml\"\n"
+        "[[master]]\n"
+        "name = \"acme\"\n"
+        "url = \"https://a.example/x\"\n"
+        "interval = 10\n"
+        "private_token_file = \"none.token\"\n");
+    BOOST_TEST(!l.ok);
+    std::vector<std::pair<unsigned, std::string>> got;
+    for (const auto& p : l.problems)
+        got.emplace_back(p.line, p.key);
+    const std::vector<std::pair<unsigned, std::string>> expected{{2, "service.log_level"},
+                                                                 {3, "service.colour"},
+                                                                 {5, "destination.name"},
+                                                                 {6, "destination.address"},
+                                                                 {7, "destination.format"},
+                                                                 {8, "master.public_token"},
+                                                                 {10, "master.url"},
+                                                                 {11, "master.interval"},
+                                                                 {12, "master.private_token_file"}};
+    BOOST_TEST_CONTEXT(lines_of(l))
+    BOOST_TEST((got == expected));
+}
+
+BOOST_AUTO_TEST_CASE(errors_of_other_files_follow_under_their_own_name)
+{
+    folder f;
+    f.write("rules.toml", "[forward]\nmin_score = 2\n");
+    f.write("throttled.toml",
+            "[forward]\nmin_score = 0.4\n[[throttle]]\nby = [\"model\"]\nlimit = 5\nper = \"1h\"\n");
+    f.write("own.toml", "this is no map\n");
+    auto l = f.load(std::string(master) + std::string(destination) +
+                    "rules = \"rules.toml\"\n"
+                    "[[destination]]\nname = \"two\"\naddress = \"two.example\"\nrules = \"rules.toml\"\n"
+                    "[[destination]]\nname = \"three\"\naddress = \"three.example\"\nrules = "
+                    "\"throttled.toml\"\nformat = \"cef\"\nfields = \"own.toml\"\n"
+                    "start = \"never\"\n");
+    BOOST_TEST(!l.ok);
+    BOOST_TEST_CONTEXT(lines_of(l))
+    {
+        BOOST_REQUIRE(l.problems.size() == 4u);  // what two destinations share is reported once
+        BOOST_TEST(l.problems[0].file == f / "dtbridge.toml");
+        BOOST_TEST(l.problems[0].line == 20u);
+        BOOST_TEST(l.problems[0].key == "destination.start");
+        BOOST_TEST(l.problems[1].file == f / "rules.toml");
+        BOOST_TEST(l.problems[1].line == 2u);
+        BOOST_TEST(l.problems[2].file == f / "throttled.toml");
+        BOOST_TEST(l.problems[2].line == 3u);
+        BOOST_TEST(l.problems[2].message.find("not built yet") != std::string::npos);
+        BOOST_TEST(l.problems[3].file == f / "own.toml");
+        BOOST_TEST(l.problems[3].line == 1u);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(minimal_and_rules_that_read_tags_exclude_each_other)
+{
+    folder f;
+    f.write("tags.toml", "[forward]\nalways_tags = [\"Enhanced Monitoring\"]\n");
+    f.write("score.toml", "[forward]\nmin_score = 0.4\n");
+    auto text = [](std::string rules) {
+        return std::string(master) + "[master.query]\nminimal = true\n" + std::string(destination) +
+               "rules = \"" + rules + "\"\n";
+    };
+    BOOST_TEST(f.load(text("score.toml")).ok);
+    auto l = f.load(text("tags.toml"));
+    BOOST_TEST_CONTEXT(lines_of(l))
+    {
+        BOOST_TEST(!l.ok);
+        BOOST_REQUIRE(l.problems.size() == 1u);
+        BOOST_TEST(l.problems[0].line == 7u);
+        BOOST_TEST(l.problems[0].key == "master.query.minimal");
+        BOOST_TEST(l.problems[0].message.find("\"siem\"") != std::string::npos);
+        BOOST_TEST(l.problems[0].message.find("expected false") != std::string::npos);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_pull_api_that_others_reach_is_refused_with_its_tokens_and_tls)
+{
+    folder f;
+    const auto made = make_certificate();
+    f.write("c.pem", made.cert);
+    f.write("c.key", made.key);
+    auto l = f.load(std::string(master) + std::string(destination) +
+                    "[service]\nlisten = \"192.0.2.1:9480\"\nlisten_tls = { cert_file = \"c.pem\", key_file "
+                    "= \"c.key\" }\n"
+                    "[[api_token]]\nname = \"t\"\nfile = \"acme.token\"\nmasters = [\"acme\"]\n");
+    BOOST_TEST_CONTEXT(lines_of(l))
+    {
+        BOOST_REQUIRE(l.problems.size() == 3u);
+        BOOST_TEST(l.problems[0].key == "service.listen");
+        BOOST_TEST(l.problems[1].key == "service.listen_tls");
+        BOOST_TEST(l.problems[2].key == "api_token");
+        for (const auto& p : l.problems)
+        {
+            BOOST_TEST(!p.warning);
+            BOOST_TEST(p.message.find("not built yet") != std::string::npos);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(names_that_are_wrong_themselves_are_not_reported_again_where_they_are_used)
+{
+    folder f;
+    auto l = f.load(
+        "[[master]]\nname = \"ACME\"\nurl = \"https://a.example\"\npublic_token = \"a\"\nprivate_token_file "
+        "= \"acme.token\"\n"
+        "[[destination]]\nname = \"d\"\naddress = \"d.example\"\nmasters = [\"acmé\"]\n");
+    BOOST_TEST(l.problems.size() == 1u);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
