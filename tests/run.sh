@@ -22,6 +22,8 @@ done
 [ ${#presets[@]} -gt 0 ] || presets=(release)
 
 tests/install.sh || exit 1
+# A clone in another folder finds what this one has compiled.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 jobs=$(nproc)
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT

@@ -7,6 +7,7 @@
 #include <dtbridge/core/log.hpp>
 
 #include "app/commands.hpp"
+#include "app/host.hpp"
 #include "app/load_config.hpp"
 #include "app/options.hpp"
 #include "app/service.hpp"
@@ -19,6 +20,7 @@ int run(const arguments& args)
     const auto said = parse(args, "run", {});
     if (!said)
         return exit_done;
+    ignore_broken_pipes();
     auto c = load_config(said->config());
     log::set_level(c.service.log_level);
     log::set_format(c.service.log_format);

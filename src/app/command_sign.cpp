@@ -83,6 +83,7 @@ int sign(const arguments& args)
     const auto target = target_of(*said);
     if (said->has("post") && said->get("post").empty())
         throw usage_error("--post needs a body");
+    ignore_broken_pipes();
     boost::json::object request;
     request["command"] = "sign";
     request["master"] = said->get("master");
@@ -108,6 +109,7 @@ int get(const arguments& args)
     if (!said)
         return exit_done;
     const auto target = target_of(*said);
+    ignore_broken_pipes();
     boost::json::object request;
     request["command"] = "get";
     request["master"] = said->get("master");

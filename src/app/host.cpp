@@ -1,6 +1,7 @@
 #include "app/host.hpp"
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 #include <grp.h>
@@ -18,6 +19,11 @@ std::string host_name()
     if (::gethostname(name, sizeof name - 1) != 0 || name[0] == '\0')
         return "localhost";
     return name;
+}
+
+void ignore_broken_pipes()
+{
+    std::signal(SIGPIPE, SIG_IGN);
 }
 
 void become_owner(const std::string& state_dir)

@@ -8,6 +8,10 @@ namespace dtbridge::app
 /// This host's name, for hostname = "bridge"; "localhost" where it cannot be told.
 std::string host_name();
 
+/// A peer that goes away ends a write with an error and not the process. For commands that speak to the
+/// network; those that print end quietly when `head` has had enough.
+void ignore_broken_pipes();
+
 /// A command run as root goes on as the owner of the state folder, so that no file in it ever belongs to root
 /// and the network is not spoken to as root (product.md 7). Nothing happens for others, or where the folder
 /// is root's or absent. Throws action_error when it cannot be done.

@@ -18,10 +18,22 @@ std::int64_t free_bytes(const std::string& folder)
 namespace
 {
 
-void add_lost(retention_report& report, const std::vector<std::pair<std::string, std::int64_t>>& lost)
+bool is_configured(const retention_rules& rules, const std::string& destination)
+{
+    return std::any_of(rules.destinations.begin(), rules.destinations.end(), [&](const auto& d) {
+        return d.destination == destination;
+    });
+}
+
+/// The archive counts for every cursor it has; what an orphaned one lacked is nobody's loss.
+void add_lost(retention_report& report,
+              const retention_rules& rules,
+              const std::vector<std::pair<std::string, std::int64_t>>& lost)
 {
     for (const auto& [destination, count] : lost)
     {
+        if (!is_configured(rules, destination))
+            continue;
         auto at = std::find_if(
             report.lost.begin(), report.lost.end(), [&](const auto& l) { return l.first == destination; });
         if (at == report.lost.end())
@@ -31,7 +43,10 @@ void add_lost(retention_report& report, const std::vector<std::pair<std::string,
     }
 }
 
-awaitable<void> prune(std::shared_ptr<archive> from, retention_order order, retention_report& report)
+awaitable<void> prune(std::shared_ptr<archive> from,
+                      retention_order order,
+                      const retention_rules& rules,
+                      retention_report& report)
 {
     auto result = co_await from->prune(std::move(order));
     if (!result)
@@ -40,7 +55,7 @@ awaitable<void> prune(std::shared_ptr<archive> from, retention_order order, rete
         co_return;
     }
     report.dropped += result->dropped;
-    add_lost(report, result->lost);
+    add_lost(report, rules, result->lost);
 }
 
 /// How many bytes have to go; 0 when everything is in bounds.
@@ -73,10 +88,7 @@ awaitable<std::vector<archive_cursor>> cursors_of(std::shared_ptr<archive> a, co
         co_return kept;
     for (auto& c : *all)
     {
-        const bool configured = std::any_of(rules.destinations.begin(),
-                                            rules.destinations.end(),
-                                            [&](const auto& d) { return d.destination == c.destination; });
-        if (configured)
+        if (is_configured(rules, c.destination))
             kept.push_back(std::move(c));
     }
     co_return kept;
@@ -107,12 +119,11 @@ awaitable<retention_report> keep_retention(std::vector<std::shared_ptr<archive>>
         retention_order by_age;
         by_age.older_than = too_old;
         by_age.keep_for = cursors;
-        co_await prune(a, std::move(by_age), report);
+        co_await prune(a, std::move(by_age), rules, report);
         for (const auto hold : holds)
         {
             retention_order expired;
             expired.older_than = too_old - hold.count();
-            expired.drop_undelivered = true;
             for (const auto& c : cursors)
             {
                 const auto& d = *std::find_if(rules.destinations.begin(),
@@ -121,7 +132,7 @@ awaitable<retention_report> keep_retention(std::vector<std::shared_ptr<archive>>
                 if (!d.hold || *d.hold > hold)
                     expired.keep_for.push_back(c);
             }
-            co_await prune(a, std::move(expired), report);
+            co_await prune(a, std::move(expired), rules, report);
         }
     }
 
@@ -151,7 +162,7 @@ awaitable<retention_report> keep_retention(std::vector<std::shared_ptr<archive>>
             by_size.max_bytes = std::max<std::int64_t>(facts[i].bytes - over, 1);
             by_size.drop_undelivered = undelivered;
             by_size.keep_for = std::move(cursors);
-            co_await prune(archives[i], std::move(by_size), report);
+            co_await prune(archives[i], std::move(by_size), rules, report);
             auto after = co_await archives[i]->facts();
             if (after)
                 over -= std::max<std::int64_t>(facts[i].bytes - after->bytes, 0);

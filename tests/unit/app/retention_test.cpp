@@ -1,0 +1,162 @@
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <boost/test/unit_test.hpp>
+
+#include "app/retention.hpp"
+#include "support/run_coro.hpp"
+#include "support/temp_dir.hpp"
+
+namespace
+{
+
+using namespace dtbridge;
+using namespace std::chrono_literals;
+constexpr std::int64_t day = 24 * 3'600'000;
+
+/// Archives of real files whose clock the test sets. Destination "siem" has passed nothing, "lake"
+/// everything.
+class stage
+{
+public:
+    stage() : pool_(worker_.get_executor(), folder_ / "masters", [this] { return clock_; }) {}
+    ~stage()
+    {
+        for (auto& a : archives_)
+            run(a->close());
+        archives_.clear();
+        worker_.join();
+    }
+
+    template <class T>
+    T run(asio::awaitable<T> task)
+    {
+        return test::run_coro(io_, std::move(task), 30s);
+    }
+
+    /// An archive with one block of breaches, archived at this time.
+    std::shared_ptr<archive> add(const std::string& master, int breaches, std::int64_t archived)
+    {
+        clock_ = archived;
+        auto opened = run(archive::open(pool_, master, ""));
+        BOOST_REQUIRE(opened.has_value());
+        archive_block block;
+        std::vector<std::size_t> at;
+        for (int i = 0; i < breaches; ++i)
+        {
+            at.push_back(block.bytes.size());
+            block.bytes += R"({"pbid":)" + std::to_string(i) + "}";
+        }
+        at.push_back(block.bytes.size());
+        for (int i = 0; i < breaches; ++i)
+        {
+            archive_element e;
+            e.key = {i, 1};
+            const auto from = at[static_cast<std::size_t>(i)];
+            e.body = std::string_view(block.bytes).substr(from, at[static_cast<std::size_t>(i) + 1] - from);
+            block.elements.push_back(e);
+        }
+        BOOST_REQUIRE(run((*opened)->add(std::move(block))).has_value());
+        BOOST_REQUIRE(run((*opened)->ensure_cursor("siem", "", 0)).has_value());
+        BOOST_REQUIRE(run((*opened)->ensure_cursor("lake", "", (*opened)->last_seq())).has_value());
+        archives_.push_back(*opened);
+        return *opened;
+    }
+
+    std::int64_t left(const std::shared_ptr<archive>& a)
+    {
+        auto facts = run(a->facts());
+        BOOST_REQUIRE(facts.has_value());
+        return facts->breaches;
+    }
+
+    app::retention_rules rules(std::vector<app::retention_rules::waiting> destinations)
+    {
+        app::retention_rules r;
+        r.archive.retention = 90 * 24h;
+        r.archive.min_free = 0;
+        r.state_dir = folder_.path();
+        r.destinations = std::move(destinations);
+        return r;
+    }
+
+    app::retention_report keep(app::retention_rules r, std::int64_t now)
+    {
+        return run(app::keep_retention(archives_, std::move(r), now));
+    }
+
+private:
+    test::temp_dir folder_;
+    asio::thread_pool worker_{2};
+    asio::io_context io_{1};
+    std::int64_t clock_ = 0;
+    archive_pool pool_;
+    std::vector<std::shared_ptr<archive>> archives_;
+};
+
+using lost = std::vector<std::pair<std::string, std::int64_t>>;
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(what_everyone_has_goes_after_retention)
+{
+    stage s;
+    const auto a = s.add("acme", 5, 1000 * day);
+    auto young = s.keep(s.rules({{"lake", {}}}), 1089 * day);
+    BOOST_TEST(young.dropped == 0);
+    BOOST_TEST(s.left(a) == 5);
+    const auto old = s.keep(s.rules({{"lake", {}}}), 1091 * day);
+    BOOST_TEST(old.dropped == 5);
+    BOOST_TEST(old.lost.empty());  // "siem" is orphaned here: nobody's loss
+    BOOST_TEST(s.left(a) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(retention_waits_for_a_destination_as_long_as_its_hold)
+{
+    stage s;
+    const auto a = s.add("acme", 5, 1000 * day);
+    BOOST_TEST(s.keep(s.rules({{"siem", {}}, {"lake", {}}}), 2000 * day).dropped == 0);
+    BOOST_TEST(s.keep(s.rules({{"siem", 30 * 24h}, {"lake", {}}}), 1119 * day).dropped == 0);
+    BOOST_TEST(s.left(a) == 5);
+    const auto r = s.keep(s.rules({{"siem", 30 * 24h}, {"lake", {}}}), 1121 * day);
+    BOOST_TEST(r.dropped == 5);
+    BOOST_TEST((r.lost == lost{{"siem", 5}}));
+}
+
+BOOST_AUTO_TEST_CASE(a_full_archive_drops_delivered_breaches_first)
+{
+    stage s;
+    const auto behind = s.add("behind", 5, 1000 * day);  // the older one, but "siem" lacks it
+    const auto passed = s.add("passed", 5, 1001 * day);
+    confirmed_batch batch;
+    batch.first_seq = 1;
+    batch.last_seq = passed->last_seq();
+    BOOST_REQUIRE(s.run(passed->confirm("siem", batch)).has_value());
+    auto r = s.rules({{"siem", {}}, {"lake", {}}});
+    r.archive.max_size = 1;
+    r.archive.pause_when_full = true;
+    const auto paused = s.keep(r, 1002 * day);
+    BOOST_TEST(s.left(passed) == 0);
+    BOOST_TEST(s.left(behind) == 5);
+    BOOST_TEST(paused.lost.empty());
+    BOOST_TEST(paused.full);
+
+    r.archive.pause_when_full = false;
+    const auto dropped = s.keep(r, 1002 * day);
+    BOOST_TEST(s.left(behind) == 0);
+    BOOST_TEST((dropped.lost == lost{{"siem", 5}}));
+}
+
+BOOST_AUTO_TEST_CASE(too_little_free_space_counts_as_full)
+{
+    stage s;
+    const auto a = s.add("acme", 5, 1000 * day);
+    auto r = s.rules({{"lake", {}}});
+    r.archive.min_free = std::uint64_t{1} << 60;
+    const auto report = s.keep(r, 1001 * day);
+    BOOST_TEST(report.full);
+    BOOST_TEST(s.left(a) == 0);
+    BOOST_TEST(app::free_bytes("/nonexistent/folder") == -1);
+}
