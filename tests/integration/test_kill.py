@@ -34,14 +34,17 @@ class Kill(RigTest):
         collectors = {"tcp": (tcp, messages.leef_pbid), "tls": (tls, messages.cef_pbid)}
         bridge.start(wait=False)
         left = TOTAL // 4
+        at_kill = []
         for kill in range(KILLS):
-            time.sleep(chance.uniform(0.05, 1.2))
-            self.assertTrue(bridge.process.alive(), f"ended by itself before kill {kill + 1}:\n{bridge.log()[-3000:]}")
-            bridge.kill()
             share = left if kill == KILLS - 1 else left // (KILLS - kill)
             left -= share
             for sim in sims:
                 sim.generate(share, seconds=5)
+            # Short waits hit the start and the poll, longer ones the delivery; each has new breaches to be in the middle of.
+            time.sleep(chance.choice((chance.uniform(0.02, 0.3), chance.uniform(0.2, 1.0))))
+            self.assertTrue(bridge.process.alive(), f"ended by itself before kill {kill + 1}:\n{bridge.log()[-3000:]}")
+            bridge.kill()
+            at_kill.append([c.count() for c, _ in collectors.values()])
             if kill % 5 == 4:
                 for c, _ in collectors.values():
                     c.close_connections()
@@ -65,6 +68,7 @@ class Kill(RigTest):
             wait_until(complete, 150, lambda: f"{len(expected - set(arrived(name)))} of {len(expected)} missing at {name}; "
                                               f"the log ends:\n{bridge.log()[-3000:]}", every=0.5)
         self.assertEqual(bridge.stop(10), 0)
+        print("messages at the collectors at each kill:", at_kill)
         for name, (c, _) in collectors.items():
             got = collections.Counter(arrived(name))
             self.assertEqual(expected - set(got), set(), f"missing at {name}")

@@ -404,14 +404,16 @@ class Streams(RigTest):
         self.assertEqual(small.json()["pbid"], 1)
 
     def test_many_without_memory(self):
-        """100,000 breaches, 700 MB of answer, then 1 GiB of padding: the simulator stays small."""
-        sim = self.own(Simulator(self.folder, tls=False, generate=100_000 if "debug" not in str(BUILD) else 20_000))
-        total = self.drain(sim)
-        self.assertGreater(total, 50_000_000)
-        size = 1 << (30 if "asan" not in str(BUILD) and "tsan" not in str(BUILD) else 26)
+        """100,000 breaches, 700 MB of answer, then 1 GiB of padding: the simulator stays small. Less of it where the build is
+        slow."""
+        sanitized = BUILD.name in ("asan", "tsan")
+        count = {"release": 100_000, "asan": 2_000, "tsan": 2_000}.get(BUILD.name, 20_000)
+        sim = self.own(Simulator(self.folder, tls=False, generate=count))
+        self.assertGreater(self.drain(sim), count * 2500)
+        size = 1 << (26 if sanitized else 30)
         sim.fault("huge", bytes=size, match="pbid=1", count=1)
         self.assertEqual(self.drain(sim, "/modelbreaches?pbid=1,2"), size)
-        if "asan" not in str(BUILD) and "tsan" not in str(BUILD):
+        if not sanitized:
             self.assertLess(sim.process.resident_kib(), 64 * 1024)
 
     def drain(self, sim, target=None):
