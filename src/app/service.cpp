@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <map>
 #include <optional>
 #include <set>
@@ -105,8 +106,7 @@ struct service::impl
     };
 
     impl(asio::io_context& i, asio::any_io_executor w, std::string file)
-        : io(i),
-          ex(i.get_executor()),
+        : ex(i.get_executor()),
           worker(std::move(w)),
           config_file(std::move(file)),
           signals(ex, SIGTERM, SIGINT, SIGHUP),
@@ -134,6 +134,7 @@ struct service::impl
     awaitable<void> reload();
     awaitable<void> apply(config::configuration next);
     awaitable<void> stop();
+    void end_at_second_signal();
     awaitable<boost::json::object> answer(boost::json::object request);
     awaitable<boost::json::object> answer_get(poll::master_options m, std::string target, std::int64_t at);
     boost::json::object status_json() const;
@@ -143,7 +144,6 @@ struct service::impl
     void task_failed(const char* component, const std::string& name, std::exception_ptr error);
     void news(const std::string& name);
 
-    asio::io_context& io;
     asio::any_io_executor ex, worker;
     std::string config_file;
     asio::signal_set signals;
@@ -308,6 +308,24 @@ void service::impl::task_failed(const char* component, const std::string& name, 
                {{"error", words_of(error)}});
     failed = true;
     signals.cancel();
+}
+
+/// A second SIGTERM or SIGINT while the service stops.
+void service::impl::end_at_second_signal()
+{
+    signals.async_wait([this](error_code ec, int number) {
+        if (ec)
+            return;
+        if (number == SIGHUP)
+        {
+            end_at_second_signal();
+            return;
+        }
+        log::warning("service", "", "ended at once by a second signal");
+        // The archive bears it as it bears a kill. Unwinding would not do: coroutines and jobs of the worker
+        // that are under way use what would be destroyed before them.
+        std::_Exit(exit_not_right);
+    });
 }
 
 void service::impl::news(const std::string& name)
@@ -801,10 +819,7 @@ awaitable<int> service::run(config::configuration first)
         log::info("service", "", "stopping", {{"signal", number == SIGTERM ? "SIGTERM" : "SIGINT"}});
         break;
     }
-    self.signals.async_wait([&self](error_code ec, int) {
-        if (!ec)
-            self.io.stop();  // a second signal: the archive bears it
-    });
+    self.end_at_second_signal();
     co_await self.stop();
     self.signals.cancel();
     log::info("service", "", "stopped");
