@@ -194,6 +194,13 @@ awaitable<void> service::impl::open_master(std::string name)
     if (at == masters.end() || at->second.store)
         co_return;
     auto& m = at->second;
+    if (stopping)
+    {
+        // stop() may have closed the others already.
+        if (opened)
+            co_await (*opened)->close();
+        co_return;
+    }
     if (!opened)
     {
         if (m.error != opened.error().detail)
@@ -211,6 +218,8 @@ awaitable<void> service::impl::open_master(std::string name)
 
 void service::impl::start_poller(master& m)
 {
+    if (stopping)
+        return;
     auto wire = poll::make_exchange(m.options, user_agent);
     if (!wire)
     {
@@ -600,8 +609,10 @@ awaitable<void> service::impl::apply(config::configuration next)
 
 awaitable<void> service::impl::stop()
 {
-    stopping = true;
+    stopping = true;  // from here on nothing is started any more
     notify.stopping();
+    others.cancel("reopen");
+    others.cancel("space");
     polls.cancel();
     const auto polled = co_await polls.join(polls_limit);
     if (!polled)
@@ -625,7 +636,9 @@ awaitable<void> service::impl::stop()
         co_await polls.join(10s);
     for (auto& [name, m] : masters)
     {
-        m.poller.reset();
+        // One that still runs (its disk hangs) keeps its poller, and the process waits for it or is killed.
+        if (!polls.has(name))
+            m.poller.reset();
         if (m.store)
             co_await m.store->close();
     }
