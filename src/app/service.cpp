@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -131,6 +132,8 @@ struct service::impl
     awaitable<void> reopen_masters();
     awaitable<void> keep_space();
     awaitable<void> feed_watchdog(std::chrono::milliseconds interval);
+    void hang_up();
+    awaitable<void> reload_as_asked();
     awaitable<void> reload();
     awaitable<void> apply(config::configuration next);
     awaitable<void> stop();
@@ -161,6 +164,7 @@ struct service::impl
     bool paused = false;  ///< when_full = "pause" and it is full
     bool failed = false;
     bool stopping = false;
+    bool reload_wanted = false, reloading = false;
 };
 
 // ---- start
@@ -266,6 +270,8 @@ void service::impl::attach(destination& d, const std::string& master_name)
 
 outcome<bool> service::impl::start_destination(const config::destination& d)
 {
+    if (stopping)
+        return true;
     auto first_ran = store->first_ran(d.options.name, d.options.formerly, now_ms());
     if (!first_ran)
         return first_ran.error();
@@ -466,6 +472,23 @@ awaitable<void> service::impl::feed_watchdog(std::chrono::milliseconds interval)
     }
 }
 
+/// SIGHUP. A task of its own, so that SIGTERM is heard meanwhile; a storm of them is one reload more.
+void service::impl::hang_up()
+{
+    reload_wanted = true;
+    if (reloading)
+        return;
+    reloading = true;
+    others.spawn("reload", reload_as_asked());
+}
+
+awaitable<void> service::impl::reload_as_asked()
+{
+    while (std::exchange(reload_wanted, false))
+        co_await reload();
+    reloading = false;
+}
+
 awaitable<void> service::impl::reload()
 {
     notify.reloading();
@@ -481,6 +504,8 @@ awaitable<void> service::impl::reload()
     if (next.ok)
     {
         co_await apply(std::move(next.value));
+        if (stopping)
+            co_return;
         log::info("config", "", "the new configuration is in force", {{"file", config_file}});
     }
     else
@@ -613,6 +638,7 @@ awaitable<void> service::impl::stop()
     notify.stopping();
     others.cancel("reopen");
     others.cancel("space");
+    others.cancel("reload");
     polls.cancel();
     const auto polled = co_await polls.join(polls_limit);
     if (!polled)
@@ -826,7 +852,7 @@ awaitable<int> service::run(config::configuration first)
             break;
         if (number == SIGHUP)
         {
-            co_await self.reload();
+            self.hang_up();
             continue;
         }
         log::info("service", "", "stopping", {{"signal", number == SIGTERM ? "SIGTERM" : "SIGINT"}});
