@@ -134,6 +134,7 @@ struct service::impl
     awaitable<void> feed_watchdog(std::chrono::milliseconds interval);
     void hang_up();
     awaitable<void> reload_as_asked();
+    config::loaded load_again();
     awaitable<void> reload();
     awaitable<void> apply(config::configuration next);
     awaitable<void> stop();
@@ -489,10 +490,36 @@ awaitable<void> service::impl::reload_as_asked()
     reloading = false;
 }
 
+/// The configuration as it is on disk now; what cannot be read or is half written is reported as not right.
+config::loaded service::impl::load_again()
+{
+    config::loaded next;
+    try
+    {
+        next = config::load(config_file, process_environment());
+    }
+    catch (const std::exception& e)
+    {
+        next.ok = false;
+        log::error("config", "", e.what(), {{"file", config_file}});
+    }
+    // An editor empties a file before it writes it, and without its tables it would be valid.
+    if (next.ok && next.value.masters.empty() && next.value.destinations.empty() &&
+        !(masters.empty() && destinations.empty()))
+    {
+        next.ok = false;
+        log::error("config",
+                   "",
+                   "it has no [[master]] and no [[destination]]; stop the service if nothing is to be done",
+                   {{"file", config_file}});
+    }
+    return next;
+}
+
 awaitable<void> service::impl::reload()
 {
     notify.reloading();
-    auto next = config::load(config_file, process_environment());
+    auto next = load_again();
     for (const auto& p : next.problems)
     {
         const auto line = config::to_line(p);
