@@ -157,6 +157,7 @@ struct service::impl
     std::unique_ptr<archive_pool> pool;
     std::map<std::string, master> masters;
     std::map<std::string, destination> destinations;
+    std::vector<std::unique_ptr<deliver::delivery>> abandoned;  ///< run() still uses them: a disk hangs
     std::map<std::string, std::int64_t> archive_bytes;
     std::unique_ptr<control_server> control;
     std::unique_ptr<health_listener> listener;
@@ -288,13 +289,18 @@ outcome<bool> service::impl::start_destination(const config::destination& d)
 awaitable<void> service::impl::stop_destination(std::string name)
 {
     destinations.at(name).delivery->stop();
-    const auto ended = co_await deliveries.join(name, 10s);
+    auto ended = co_await deliveries.join(name, 10s);
     if (!ended)
     {
         deliveries.cancel(name);
-        co_await deliveries.join(name, 10s);
+        ended = co_await deliveries.join(name, 10s);
     }
-    destinations.erase(name);
+    auto old = destinations.extract(name);
+    if (!ended)
+    {
+        log::error("deliver", name, "the delivery did not end within 20 s; an archive's disk may hang");
+        abandoned.push_back(std::move(old.mapped().delivery));
+    }
 }
 
 void service::impl::start_listener()
