@@ -583,23 +583,33 @@ awaitable<void> service::impl::apply(config::configuration next)
     for (const auto& name : gone)
     {
         log::info("deliver", name, "no longer configured; its cursors stay");
-        co_await stop_destination(name);
+        destinations.at(name).delivery->stop();  // all together, then each is waited for
     }
+    for (const auto& name : gone)
+        co_await stop_destination(name);
+    // What stays gets its new settings before any master comes, so that whichever archive is opened from here
+    // on is attached to whom the new configuration says, under its rules.
     for (auto& [name, d] : destinations)
     {
-        const auto& wanted = wanted_destinations.at(name)->options.masters;
+        d.config = *wanted_destinations.at(name);
+        d.delivery->reconfigure(to_settings(d.config));
+        const auto& wanted = d.config.options.masters;
         std::vector<std::string> leaving;
         for (const auto& m : d.masters)
         {
             if (std::find(wanted.begin(), wanted.end(), m) == wanted.end() || !wanted_masters.contains(m))
                 leaving.push_back(m);
         }
+        // Together: each may wait seconds for a collector that takes nothing.
         for (const auto& m : leaving)
         {
-            co_await d.delivery->remove_master(m);
+            others.spawn("leave", d.delivery->remove_master(m));
             d.masters.erase(m);
         }
     }
+    const auto left = co_await others.join("leave", 30s);
+    if (!left)
+        log::error("deliver", "", "masters could not be left within 30 s; an archive's disk may hang");
     gone.clear();
     for (const auto& [name, m] : masters)
     {
@@ -651,8 +661,6 @@ awaitable<void> service::impl::apply(config::configuration next)
                 log::error("deliver", wanted.options.name, started_one.error().detail);
             continue;
         }
-        at->second.config = wanted;
-        at->second.delivery->reconfigure(to_settings(wanted));
         for (const auto& name : wanted.options.masters)
             attach(at->second, name);
     }
