@@ -573,6 +573,10 @@ awaitable<void> service::impl::apply(config::configuration next)
     for (const auto& d : next.destinations)
         wanted_destinations[d.options.name] = &d;
 
+    // Two objects of one archive must never be: what opens archives again pauses.
+    others.cancel("reopen");
+    co_await others.join("reopen", 30s);
+
     // What goes: destinations first, so that none of them reads an archive that is closed.
     std::vector<std::string> gone;
     for (const auto& [name, d] : destinations)
@@ -671,6 +675,8 @@ awaitable<void> service::impl::apply(config::configuration next)
         listener.reset();
         start_listener();
     }
+    if (!others.has("reopen"))
+        others.spawn("reopen", reopen_masters());
 }
 
 awaitable<void> service::impl::stop()
