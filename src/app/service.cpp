@@ -120,6 +120,7 @@ struct service::impl
 
     // Start
     outcome<bool> prepare();
+    void start_control();
     awaitable<void> open_master(std::string name);
     void start_poller(master& m);
     awaitable<bool> stop_poller(std::string name);
@@ -179,15 +180,24 @@ outcome<bool> service::impl::prepare()
         return opened.error();
     store = std::move(*opened);
     pool = std::make_unique<archive_pool>(worker, config.service.state_dir + "/masters");
+    start_control();
+    return true;
+}
 
+void service::impl::start_control()
+{
     control = std::make_unique<control_server>(
         ex, control_path_for_service(config.service.state_dir), [this](boost::json::object request) {
             return answer(std::move(request));
         });
     if (auto listening = control->listen(); !listening)
-        return listening.error();
+    {
+        // Forwarding matters more than being asked.
+        log::error("control", "", listening.error().detail, {{"next", "tried again at the next reload"}});
+        control.reset();
+        return;
+    }
     others.spawn("control", control->run());
-    return true;
 }
 
 /// Opens the archive and starts the poller; what cannot be opened is said and tried again later.
@@ -312,7 +322,7 @@ void service::impl::start_listener()
     if (!listening)
     {
         // Forwarding matters more than being looked at.
-        log::error("web", "", listening.error().detail, {{"next", "goes on without"}});
+        log::error("web", "", listening.error().detail, {{"next", "tried again at the next reload"}});
         listener.reset();
         return;
     }
@@ -668,13 +678,16 @@ awaitable<void> service::impl::apply(config::configuration next)
         for (const auto& name : wanted.options.masters)
             attach(at->second, name);
     }
-    if (listen_changed)
+    // One whose port was taken is tried again, too.
+    if (listen_changed || !listener)
     {
         others.cancel("listener");
         co_await others.join("listener", 5s);
         listener.reset();
         start_listener();
     }
+    if (!control)
+        start_control();
     if (!others.has("reopen"))
         others.spawn("reopen", reopen_masters());
 }
