@@ -125,6 +125,7 @@ struct service::impl
     void start_poller(master& m);
     awaitable<bool> stop_poller(std::string name);
     outcome<bool> start_destination(const config::destination& d);
+    void start_or_say(const config::destination& d);
     awaitable<void> stop_destination(std::string name);
     void attach(destination& d, const std::string& master_name);
     void start_listener();
@@ -296,6 +297,15 @@ outcome<bool> service::impl::start_destination(const config::destination& d)
     return true;
 }
 
+/// One that cannot be started keeps no other from delivering; it is tried again every minute.
+void service::impl::start_or_say(const config::destination& d)
+{
+    auto started_one = start_destination(d);
+    if (!started_one)
+        log::error(
+            "deliver", d.options.name, started_one.error().detail, {{"next", "tried again every minute"}});
+}
+
 awaitable<void> service::impl::stop_destination(std::string name)
 {
     destinations.at(name).delivery->stop();
@@ -366,7 +376,8 @@ void service::impl::news(const std::string& name)
         d.delivery->ring(name);
 }
 
-/// Archives that could not be opened and connections that could not be made are tried again.
+/// Archives that could not be opened, connections that could not be made and destinations that could not be
+/// started are tried again.
 awaitable<void> service::impl::reopen_masters()
 {
     asio::steady_timer timer(ex);
@@ -389,6 +400,11 @@ awaitable<void> service::impl::reopen_masters()
                 start_poller(m->second);
             else if (!m->second.store)
                 co_await open_master(name);
+        }
+        for (const auto& d : config.destinations)
+        {
+            if (!destinations.contains(d.options.name))
+                start_or_say(d);
         }
     }
 }
@@ -670,9 +686,7 @@ awaitable<void> service::impl::apply(config::configuration next)
         const auto at = destinations.find(wanted.options.name);
         if (at == destinations.end())
         {
-            auto started_one = start_destination(wanted);
-            if (!started_one)
-                log::error("deliver", wanted.options.name, started_one.error().detail);
+            start_or_say(wanted);
             continue;
         }
         for (const auto& name : wanted.options.masters)
@@ -880,14 +894,7 @@ awaitable<int> service::run(config::configuration first)
     for (const auto& d : self.config.destinations)
         destination_names.push_back(d.options.name);
     for (const auto& d : self.config.destinations)
-    {
-        auto started = self.start_destination(d);
-        if (!started)
-        {
-            log::error("deliver", d.options.name, started.error().detail);
-            self.failed = true;
-        }
-    }
+        self.start_or_say(d);
     for (const auto& name : master_names)
         co_await self.open_master(name);
     if (auto orphans = self.store->orphans(master_names, destination_names))
