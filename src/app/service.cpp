@@ -435,7 +435,7 @@ awaitable<void> service::impl::keep_space()
         rules.archive = config.archive;
         rules.state_dir = config.service.state_dir;
         for (const auto& [name, d] : destinations)
-            rules.destinations.push_back({name, d.config.options.hold});
+            rules.destinations.push_back({name, d.config.options.hold, d.config.options.masters});
         auto kept = archives;
         auto report = co_await keep_retention(std::move(archives), std::move(rules), now_ms());
         for (const auto& a : kept)
