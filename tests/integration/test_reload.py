@@ -338,15 +338,16 @@ class Stop(RigTest):
     def setUpClass(cls):
         bridge_binary()
 
-    def begin(self, generate=30):
-        self.sims = [self.own(Simulator(self.folder, name, generate=generate, span="2h")) for name in ("one", "two")]
+    def begin(self, destinations=1):
+        self.sims = [self.own(Simulator(self.folder, name, generate=30, span="2h")) for name in ("one", "two")]
         self.siem = self.own(Collector("tcp"))
         self.bridge = self.own(Bridge(self.folder.path))
         for sim in self.sims:
             self.bridge.master(sim)
-        self.bridge.destination("siem", address=self.siem.address, transport="tcp", format="json", max_message="64KiB")
+        for n in range(destinations):
+            self.bridge.destination(f"siem-{n}", address=self.siem.address, transport="tcp", format="json", max_message="64KiB")
         self.bridge.start()
-        self.siem.wait_for(2 * generate)
+        self.siem.wait_for(destinations * 60)
 
     def stall(self):
         """From now on the collector does not even see the end of the connection, so the bridge's stop waits for it (2 s)."""
@@ -361,16 +362,18 @@ class Stop(RigTest):
         return status, time.monotonic() - start
 
     def test_in_the_middle_of_a_reload(self):
-        """A collector that takes nothing holds up the reload that takes its masters away, and not the stop."""
-        self.begin()
+        """A collector that does not end its connections holds up the reload that takes destinations away, and not the stop."""
+        self.begin(destinations=6)
         self.stall()
         for sim in self.sims:
             sim.fault("hang")
         self.sims[0].wait_for_requests(1)
         self.bridge.masters = self.bridge.masters[:1]
+        self.bridge.destinations = self.bridge.destinations[:1]
         self.bridge.write()
         for _ in range(3):
             self.bridge.reload()
+        self.bridge.wait_for_log("no longer configured")
         self.bridge.process.signal(signal.SIGTERM)
         status, took = self.end()
         self.assertEqual(status, 0)
