@@ -1,3 +1,4 @@
+#include <cstdlib>
 #include <exception>
 
 #include <boost/asio/co_spawn.hpp>
@@ -15,6 +16,29 @@
 namespace dtbridge::app
 {
 
+namespace
+{
+
+/// The service itself threw: its tasks would run on with nobody to stop them, deaf to SIGTERM.
+[[noreturn]] void end_at_once(const std::exception_ptr& error)
+{
+    try
+    {
+        std::rethrow_exception(error);
+    }
+    catch (const std::exception& e)
+    {
+        log::error("service", "", "ended by an error of its own", {{"error", e.what()}});
+    }
+    catch (...)
+    {
+        log::error("service", "", "ended by an error of its own");
+    }
+    std::_Exit(exit_not_right);
+}
+
+}  // namespace
+
 int run(const arguments& args)
 {
     const auto said = parse(args, "run", {});
@@ -26,20 +50,18 @@ int run(const arguments& args)
     log::set_format(c.service.log_format);
 
     int status = exit_not_right;
-    std::exception_ptr error;
     asio::thread_pool worker(2);
     {
         asio::io_context io(1);
         service bridge(io, worker.get_executor(), said->config());
         asio::co_spawn(io, bridge.run(std::move(c)), [&](std::exception_ptr e, int answer) {
-            error = e;
+            if (e)
+                end_at_once(e);
             status = answer;
         });
         io.run();
     }
     worker.join();
-    if (error)
-        std::rethrow_exception(error);
     return status;
 }
 

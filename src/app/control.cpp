@@ -114,7 +114,10 @@ awaitable<void> control_server::run()
 {
     auto* self = impl_.get();
     asio::steady_timer pause(self->ex);
-    for (;;)
+    // Looked at by hand: a cancellation that meets the pause must end the requests too.
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const auto state = co_await asio::this_coro::cancellation_state;
+    while (state.cancelled() == asio::cancellation_type::none)
     {
         auto [ec, socket] = co_await self->acceptor.async_accept(use_tuple);
         if (ec == asio::error::operation_aborted)
@@ -128,7 +131,6 @@ awaitable<void> control_server::run()
         }
         self->connections.spawn("request", self->serve(std::move(socket)));
     }
-    co_await asio::this_coro::throw_if_cancelled(false);
     self->connections.cancel();
     co_await self->connections.join(std::chrono::seconds(2));
 }

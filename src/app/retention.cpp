@@ -18,21 +18,24 @@ std::int64_t free_bytes(const std::string& folder)
 namespace
 {
 
-bool is_configured(const retention_rules& rules, const std::string& destination)
+/// A destination that is gone, or that no longer gets this master's breaches, lacks nothing.
+bool is_waiting(const retention_rules& rules, const std::string& master, const std::string& destination)
 {
     return std::any_of(rules.destinations.begin(), rules.destinations.end(), [&](const auto& d) {
-        return d.destination == destination;
+        return d.destination == destination &&
+               std::find(d.masters.begin(), d.masters.end(), master) != d.masters.end();
     });
 }
 
 /// The archive counts for every cursor it has; what an orphaned one lacked is nobody's loss.
 void add_lost(retention_report& report,
               const retention_rules& rules,
+              const std::string& master,
               const std::vector<std::pair<std::string, std::int64_t>>& lost)
 {
     for (const auto& [destination, count] : lost)
     {
-        if (!is_configured(rules, destination))
+        if (!is_waiting(rules, master, destination))
             continue;
         auto at = std::find_if(
             report.lost.begin(), report.lost.end(), [&](const auto& l) { return l.first == destination; });
@@ -55,7 +58,7 @@ awaitable<void> prune(std::shared_ptr<archive> from,
         co_return;
     }
     report.dropped += result->dropped;
-    add_lost(report, rules, result->lost);
+    add_lost(report, rules, from->master(), result->lost);
 }
 
 /// How many bytes have to go; 0 when everything is in bounds.
@@ -79,7 +82,7 @@ awaitable<std::int64_t> excess(const std::vector<std::shared_ptr<archive>>& arch
     co_return std::max<std::int64_t>(over, 0);
 }
 
-/// Cursors of the destinations that are configured; those of others hold nothing back.
+/// Cursors of the destinations that get this master's breaches; others hold nothing back.
 awaitable<std::vector<archive_cursor>> cursors_of(std::shared_ptr<archive> a, const retention_rules& rules)
 {
     auto all = co_await a->cursors();
@@ -88,7 +91,7 @@ awaitable<std::vector<archive_cursor>> cursors_of(std::shared_ptr<archive> a, co
         co_return kept;
     for (auto& c : *all)
     {
-        if (is_configured(rules, c.destination))
+        if (is_waiting(rules, a->master(), c.destination))
             kept.push_back(std::move(c));
     }
     co_return kept;

@@ -23,6 +23,7 @@ struct retention_rules
     {
         std::string destination;
         std::optional<std::chrono::milliseconds> hold;  ///< nothing: waits until the archive is full
+        std::vector<std::string> masters;               ///< whose breaches it gets
     };
     std::vector<waiting> destinations;
 };

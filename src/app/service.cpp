@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <csignal>
+#include <cstdlib>
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -105,8 +107,7 @@ struct service::impl
     };
 
     impl(asio::io_context& i, asio::any_io_executor w, std::string file)
-        : io(i),
-          ex(i.get_executor()),
+        : ex(i.get_executor()),
           worker(std::move(w)),
           config_file(std::move(file)),
           signals(ex, SIGTERM, SIGINT, SIGHUP),
@@ -119,10 +120,12 @@ struct service::impl
 
     // Start
     outcome<bool> prepare();
+    void start_control();
     awaitable<void> open_master(std::string name);
     void start_poller(master& m);
     awaitable<bool> stop_poller(std::string name);
     outcome<bool> start_destination(const config::destination& d);
+    void start_or_say(const config::destination& d);
     awaitable<void> stop_destination(std::string name);
     void attach(destination& d, const std::string& master_name);
     void start_listener();
@@ -131,9 +134,13 @@ struct service::impl
     awaitable<void> reopen_masters();
     awaitable<void> keep_space();
     awaitable<void> feed_watchdog(std::chrono::milliseconds interval);
+    void hang_up();
+    awaitable<void> reload_as_asked();
+    config::loaded load_again();
     awaitable<void> reload();
     awaitable<void> apply(config::configuration next);
     awaitable<void> stop();
+    void end_at_second_signal();
     awaitable<boost::json::object> answer(boost::json::object request);
     awaitable<boost::json::object> answer_get(poll::master_options m, std::string target, std::int64_t at);
     boost::json::object status_json() const;
@@ -143,7 +150,6 @@ struct service::impl
     void task_failed(const char* component, const std::string& name, std::exception_ptr error);
     void news(const std::string& name);
 
-    asio::io_context& io;
     asio::any_io_executor ex, worker;
     std::string config_file;
     asio::signal_set signals;
@@ -153,6 +159,7 @@ struct service::impl
     std::unique_ptr<archive_pool> pool;
     std::map<std::string, master> masters;
     std::map<std::string, destination> destinations;
+    std::vector<std::unique_ptr<deliver::delivery>> abandoned;  ///< run() still uses them: a disk hangs
     std::map<std::string, std::int64_t> archive_bytes;
     std::unique_ptr<control_server> control;
     std::unique_ptr<health_listener> listener;
@@ -161,6 +168,7 @@ struct service::impl
     bool paused = false;  ///< when_full = "pause" and it is full
     bool failed = false;
     bool stopping = false;
+    bool reload_wanted = false, reloading = false;
 };
 
 // ---- start
@@ -173,15 +181,24 @@ outcome<bool> service::impl::prepare()
         return opened.error();
     store = std::move(*opened);
     pool = std::make_unique<archive_pool>(worker, config.service.state_dir + "/masters");
+    start_control();
+    return true;
+}
 
+void service::impl::start_control()
+{
     control = std::make_unique<control_server>(
         ex, control_path_for_service(config.service.state_dir), [this](boost::json::object request) {
             return answer(std::move(request));
         });
     if (auto listening = control->listen(); !listening)
-        return listening.error();
+    {
+        // Forwarding matters more than being asked.
+        log::error("control", "", listening.error().detail, {{"next", "tried again at the next reload"}});
+        control.reset();
+        return;
+    }
     others.spawn("control", control->run());
-    return true;
 }
 
 /// Opens the archive and starts the poller; what cannot be opened is said and tried again later.
@@ -194,6 +211,13 @@ awaitable<void> service::impl::open_master(std::string name)
     if (at == masters.end() || at->second.store)
         co_return;
     auto& m = at->second;
+    if (stopping)
+    {
+        // stop() may have closed the others already.
+        if (opened)
+            co_await (*opened)->close();
+        co_return;
+    }
     if (!opened)
     {
         if (m.error != opened.error().detail)
@@ -211,6 +235,8 @@ awaitable<void> service::impl::open_master(std::string name)
 
 void service::impl::start_poller(master& m)
 {
+    if (stopping)
+        return;
     auto wire = poll::make_exchange(m.options, user_agent);
     if (!wire)
     {
@@ -257,6 +283,8 @@ void service::impl::attach(destination& d, const std::string& master_name)
 
 outcome<bool> service::impl::start_destination(const config::destination& d)
 {
+    if (stopping)
+        return true;
     auto first_ran = store->first_ran(d.options.name, d.options.formerly, now_ms());
     if (!first_ran)
         return first_ran.error();
@@ -269,16 +297,30 @@ outcome<bool> service::impl::start_destination(const config::destination& d)
     return true;
 }
 
+/// One that cannot be started keeps no other from delivering; it is tried again every minute.
+void service::impl::start_or_say(const config::destination& d)
+{
+    auto started_one = start_destination(d);
+    if (!started_one)
+        log::error(
+            "deliver", d.options.name, started_one.error().detail, {{"next", "tried again every minute"}});
+}
+
 awaitable<void> service::impl::stop_destination(std::string name)
 {
     destinations.at(name).delivery->stop();
-    const auto ended = co_await deliveries.join(name, 10s);
+    auto ended = co_await deliveries.join(name, 10s);
     if (!ended)
     {
         deliveries.cancel(name);
-        co_await deliveries.join(name, 10s);
+        ended = co_await deliveries.join(name, 10s);
     }
-    destinations.erase(name);
+    auto old = destinations.extract(name);
+    if (!ended)
+    {
+        log::error("deliver", name, "the delivery did not end within 20 s; an archive's disk may hang");
+        abandoned.push_back(std::move(old.mapped().delivery));
+    }
 }
 
 void service::impl::start_listener()
@@ -290,7 +332,7 @@ void service::impl::start_listener()
     if (!listening)
     {
         // Forwarding matters more than being looked at.
-        log::error("web", "", listening.error().detail, {{"next", "goes on without"}});
+        log::error("web", "", listening.error().detail, {{"next", "tried again at the next reload"}});
         listener.reset();
         return;
     }
@@ -310,13 +352,32 @@ void service::impl::task_failed(const char* component, const std::string& name, 
     signals.cancel();
 }
 
+/// A second SIGTERM or SIGINT while the service stops.
+void service::impl::end_at_second_signal()
+{
+    signals.async_wait([this](error_code ec, int number) {
+        if (ec)
+            return;
+        if (number == SIGHUP)
+        {
+            end_at_second_signal();
+            return;
+        }
+        log::warning("service", "", "ended at once by a second signal");
+        // The archive bears it as it bears a kill. Unwinding would not do: coroutines and jobs of the worker
+        // that are under way use what would be destroyed before them.
+        std::_Exit(exit_not_right);
+    });
+}
+
 void service::impl::news(const std::string& name)
 {
     for (auto& [destination_name, d] : destinations)
         d.delivery->ring(name);
 }
 
-/// Archives that could not be opened and connections that could not be made are tried again.
+/// Archives that could not be opened, connections that could not be made and destinations that could not be
+/// started are tried again.
 awaitable<void> service::impl::reopen_masters()
 {
     asio::steady_timer timer(ex);
@@ -339,6 +400,11 @@ awaitable<void> service::impl::reopen_masters()
                 start_poller(m->second);
             else if (!m->second.store)
                 co_await open_master(name);
+        }
+        for (const auto& d : config.destinations)
+        {
+            if (!destinations.contains(d.options.name))
+                start_or_say(d);
         }
     }
 }
@@ -369,7 +435,7 @@ awaitable<void> service::impl::keep_space()
         rules.archive = config.archive;
         rules.state_dir = config.service.state_dir;
         for (const auto& [name, d] : destinations)
-            rules.destinations.push_back({name, d.config.options.hold});
+            rules.destinations.push_back({name, d.config.options.hold, d.config.options.masters});
         auto kept = archives;
         auto report = co_await keep_retention(std::move(archives), std::move(rules), now_ms());
         for (const auto& a : kept)
@@ -439,10 +505,53 @@ awaitable<void> service::impl::feed_watchdog(std::chrono::milliseconds interval)
     }
 }
 
+/// SIGHUP. A task of its own, so that SIGTERM is heard meanwhile; a storm of them is one reload more.
+void service::impl::hang_up()
+{
+    reload_wanted = true;
+    if (reloading)
+        return;
+    reloading = true;
+    others.spawn("reload", reload_as_asked());
+}
+
+awaitable<void> service::impl::reload_as_asked()
+{
+    while (std::exchange(reload_wanted, false))
+        co_await reload();
+    reloading = false;
+}
+
+/// The configuration as it is on disk now; what cannot be read or is half written is reported as not right.
+config::loaded service::impl::load_again()
+{
+    config::loaded next;
+    try
+    {
+        next = config::load(config_file, process_environment());
+    }
+    catch (const std::exception& e)
+    {
+        next.ok = false;
+        log::error("config", "", e.what(), {{"file", config_file}});
+    }
+    // An editor empties a file before it writes it, and without its tables it would be valid.
+    if (next.ok && next.value.masters.empty() && next.value.destinations.empty() &&
+        !(masters.empty() && destinations.empty()))
+    {
+        next.ok = false;
+        log::error("config",
+                   "",
+                   "it has no [[master]] and no [[destination]]; stop the service if nothing is to be done",
+                   {{"file", config_file}});
+    }
+    return next;
+}
+
 awaitable<void> service::impl::reload()
 {
     notify.reloading();
-    auto next = config::load(config_file, process_environment());
+    auto next = load_again();
     for (const auto& p : next.problems)
     {
         const auto line = config::to_line(p);
@@ -454,6 +563,8 @@ awaitable<void> service::impl::reload()
     if (next.ok)
     {
         co_await apply(std::move(next.value));
+        if (stopping)
+            co_return;
         log::info("config", "", "the new configuration is in force", {{"file", config_file}});
     }
     else
@@ -488,6 +599,10 @@ awaitable<void> service::impl::apply(config::configuration next)
     for (const auto& d : next.destinations)
         wanted_destinations[d.options.name] = &d;
 
+    // Two objects of one archive must never be: what opens archives again pauses.
+    others.cancel("reopen");
+    co_await others.join("reopen", 30s);
+
     // What goes: destinations first, so that none of them reads an archive that is closed.
     std::vector<std::string> gone;
     for (const auto& [name, d] : destinations)
@@ -498,23 +613,33 @@ awaitable<void> service::impl::apply(config::configuration next)
     for (const auto& name : gone)
     {
         log::info("deliver", name, "no longer configured; its cursors stay");
-        co_await stop_destination(name);
+        destinations.at(name).delivery->stop();  // all together, then each is waited for
     }
+    for (const auto& name : gone)
+        co_await stop_destination(name);
+    // What stays gets its new settings before any master comes, so that whichever archive is opened from here
+    // on is attached to whom the new configuration says, under its rules.
     for (auto& [name, d] : destinations)
     {
-        const auto& wanted = wanted_destinations.at(name)->options.masters;
+        d.config = *wanted_destinations.at(name);
+        d.delivery->reconfigure(to_settings(d.config));
+        const auto& wanted = d.config.options.masters;
         std::vector<std::string> leaving;
         for (const auto& m : d.masters)
         {
             if (std::find(wanted.begin(), wanted.end(), m) == wanted.end() || !wanted_masters.contains(m))
                 leaving.push_back(m);
         }
+        // Together: each may wait seconds for a collector that takes nothing.
         for (const auto& m : leaving)
         {
-            co_await d.delivery->remove_master(m);
+            others.spawn("leave", d.delivery->remove_master(m));
             d.masters.erase(m);
         }
     }
+    const auto left = co_await others.join("leave", 30s);
+    if (!left)
+        log::error("deliver", "", "masters could not be left within 30 s; an archive's disk may hang");
     gone.clear();
     for (const auto& [name, m] : masters)
     {
@@ -561,29 +686,33 @@ awaitable<void> service::impl::apply(config::configuration next)
         const auto at = destinations.find(wanted.options.name);
         if (at == destinations.end())
         {
-            auto started_one = start_destination(wanted);
-            if (!started_one)
-                log::error("deliver", wanted.options.name, started_one.error().detail);
+            start_or_say(wanted);
             continue;
         }
-        at->second.config = wanted;
-        at->second.delivery->reconfigure(to_settings(wanted));
         for (const auto& name : wanted.options.masters)
             attach(at->second, name);
     }
-    if (listen_changed)
+    // One whose port was taken is tried again, too.
+    if (listen_changed || !listener)
     {
         others.cancel("listener");
         co_await others.join("listener", 5s);
         listener.reset();
         start_listener();
     }
+    if (!control)
+        start_control();
+    if (!others.has("reopen"))
+        others.spawn("reopen", reopen_masters());
 }
 
 awaitable<void> service::impl::stop()
 {
-    stopping = true;
+    stopping = true;  // from here on nothing is started any more
     notify.stopping();
+    others.cancel("reopen");
+    others.cancel("space");
+    others.cancel("reload");
     polls.cancel();
     const auto polled = co_await polls.join(polls_limit);
     if (!polled)
@@ -607,7 +736,9 @@ awaitable<void> service::impl::stop()
         co_await polls.join(10s);
     for (auto& [name, m] : masters)
     {
-        m.poller.reset();
+        // One that still runs (its disk hangs) keeps its poller, and the process waits for it or is killed.
+        if (!polls.has(name))
+            m.poller.reset();
         if (m.store)
             co_await m.store->close();
     }
@@ -763,14 +894,7 @@ awaitable<int> service::run(config::configuration first)
     for (const auto& d : self.config.destinations)
         destination_names.push_back(d.options.name);
     for (const auto& d : self.config.destinations)
-    {
-        auto started = self.start_destination(d);
-        if (!started)
-        {
-            log::error("deliver", d.options.name, started.error().detail);
-            self.failed = true;
-        }
-    }
+        self.start_or_say(d);
     for (const auto& name : master_names)
         co_await self.open_master(name);
     if (auto orphans = self.store->orphans(master_names, destination_names))
@@ -795,16 +919,13 @@ awaitable<int> service::run(config::configuration first)
             break;
         if (number == SIGHUP)
         {
-            co_await self.reload();
+            self.hang_up();
             continue;
         }
         log::info("service", "", "stopping", {{"signal", number == SIGTERM ? "SIGTERM" : "SIGINT"}});
         break;
     }
-    self.signals.async_wait([&self](error_code ec, int) {
-        if (!ec)
-            self.io.stop();  // a second signal: the archive bears it
-    });
+    self.end_at_second_signal();
     co_await self.stop();
     self.signals.cancel();
     log::info("service", "", "stopped");

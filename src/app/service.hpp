@@ -25,7 +25,7 @@ public:
     service& operator=(const service&) = delete;
 
     /// Runs until SIGTERM or SIGINT and answers the exit status: 0 after a clean stop, 1 where it could not
-    /// start (said on the log) or a task failed. A second signal ends it at once.
+    /// start (said on the log) or a task failed. A second signal ends the process at once, with 1.
     awaitable<int> run(config::configuration first);
 
 private:

@@ -769,12 +769,17 @@ struct delivery::impl
     {
         struct in_progress
         {
-            explicit in_progress(impl& o) : owner(o) { owner.sending = true; }
+            in_progress(impl& o, const feed& f) : owner(o)
+            {
+                owner.sending = true;
+                owner.sender = &f;
+            }
             in_progress(const in_progress&) = delete;
             in_progress& operator=(const in_progress&) = delete;
             ~in_progress()
             {
                 owner.sending = false;
+                owner.sender = nullptr;
                 owner.conn_bell.ring();
                 owner.run_bell.ring();
             }
@@ -786,7 +791,7 @@ struct delivery::impl
         // In the air before the first byte is: what a cancellation cuts off counts as unconfirmed.
         take_off(std::move(f));
         auto* mine = &flights.back();
-        in_progress mark(*this);
+        in_progress mark(*this, *m);
         auto report = co_await conn->send(batch);
         if (at != epoch || !report)
             co_return false;
@@ -939,6 +944,8 @@ struct delivery::impl
             m->bell.ring();
             m->save_bell.ring();
         }
+        for (auto& m : leaving)
+            m->save_bell.ring();
     }
 
     awaitable<void> run()
@@ -1064,7 +1071,10 @@ struct delivery::impl
                 break;
             co_await m->settled.wait(left);
         }
-        tasks.cancel(m->feeding);
+        // A write that is cut breaks the connection, and what is in flight of every other master is repeated.
+        // It ends by itself, with its deadline, and nothing follows it.
+        if (sender != m.get())
+            tasks.cancel(m->feeding);
         std::string feeding = m->feeding;
         co_await tasks.join(std::move(feeding), seconds(5));
         m->in_flight = 0;
@@ -1133,6 +1143,7 @@ struct delivery::impl
     bool proven = false;
     bool draining = false;
     bool sending = false;
+    const feed* sender = nullptr;  // while sending
     bool stopping = false;
     bool last_save = false;
     bool other_way = false;  // the transport's options changed

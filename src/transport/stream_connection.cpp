@@ -273,7 +273,7 @@ awaitable<outcome<send_report>> stream_connection::send(const batch& b)
     const auto bytes = b.bytes();
     auto from = asio::buffer(bytes.data(), bytes.size());
     auto written = co_await stream_->write(from, timing_.write);
-    guard.answered = true;
+    guard.answered = written.has_value();  // else a cancellation may still meet the wait for the reason
     if (!written)
     {
         write_failed_ = true;  // from here on nothing is confirmed any more
@@ -286,6 +286,7 @@ awaitable<outcome<send_report>> stream_connection::send(const batch& b)
             takes_nothing(written.error());
         else
             over(fail(written.error(), name_ + ": " + written.error().message()));
+        guard.answered = true;
         co_return *reason_;
     }
     if (state_ == state::over)

@@ -165,7 +165,10 @@ awaitable<void> server::run()
 {
     auto* self = impl_.get();
     asio::steady_timer pause(self->ex);
-    for (;;)
+    // Looked at by hand: a cancellation that meets the pause must end the connections too.
+    co_await asio::this_coro::throw_if_cancelled(false);
+    const auto state = co_await asio::this_coro::cancellation_state;
+    while (state.cancelled() == asio::cancellation_type::none)
     {
         auto [ec, socket] = co_await self->acceptor.async_accept(use_tuple);
         if (ec == asio::error::operation_aborted)
@@ -182,7 +185,6 @@ awaitable<void> server::run()
         self->open.push_back(opened);
         self->tasks.spawn("connection", self->serve(std::move(opened)));
     }
-    co_await asio::this_coro::throw_if_cancelled(false);
     error_code ignored;
     self->acceptor.close(ignored);
     self->tasks.cancel();

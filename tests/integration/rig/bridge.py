@@ -104,7 +104,10 @@ class Bridge:
                 sections.append(("[master.query]", query))
         for entry in self.destinations:
             sections.append(("[[destination]]", entry))
-        self.config.write_text(toml(sections))
+        # As a whole: a reload that is under way reads the old file or the new one.
+        new = self.config.with_suffix(".new")
+        new.write_text(toml(sections))
+        os.replace(new, self.config)
 
     # life
 

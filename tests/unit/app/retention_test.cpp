@@ -79,6 +79,11 @@ public:
         r.archive.min_free = 0;
         r.state_dir = folder_.path();
         r.destinations = std::move(destinations);
+        for (auto& d : r.destinations)
+        {
+            if (d.masters.empty())
+                d.masters = {"acme", "behind", "passed"};
+        }
         return r;
     }
 
@@ -104,10 +109,10 @@ BOOST_AUTO_TEST_CASE(what_everyone_has_goes_after_retention)
 {
     stage s;
     const auto a = s.add("acme", 5, 1000 * day);
-    auto young = s.keep(s.rules({{"lake", {}}}), 1089 * day);
+    auto young = s.keep(s.rules({{"lake", {}, {}}}), 1089 * day);
     BOOST_TEST(young.dropped == 0);
     BOOST_TEST(s.left(a) == 5);
-    const auto old = s.keep(s.rules({{"lake", {}}}), 1091 * day);
+    const auto old = s.keep(s.rules({{"lake", {}, {}}}), 1091 * day);
     BOOST_TEST(old.dropped == 5);
     BOOST_TEST(old.lost.empty());  // "siem" is orphaned here: nobody's loss
     BOOST_TEST(s.left(a) == 0);
@@ -117,12 +122,22 @@ BOOST_AUTO_TEST_CASE(retention_waits_for_a_destination_as_long_as_its_hold)
 {
     stage s;
     const auto a = s.add("acme", 5, 1000 * day);
-    BOOST_TEST(s.keep(s.rules({{"siem", {}}, {"lake", {}}}), 2000 * day).dropped == 0);
-    BOOST_TEST(s.keep(s.rules({{"siem", 30 * 24h}, {"lake", {}}}), 1119 * day).dropped == 0);
+    BOOST_TEST(s.keep(s.rules({{"siem", {}, {}}, {"lake", {}, {}}}), 2000 * day).dropped == 0);
+    BOOST_TEST(s.keep(s.rules({{"siem", 30 * 24h, {}}, {"lake", {}, {}}}), 1119 * day).dropped == 0);
     BOOST_TEST(s.left(a) == 5);
-    const auto r = s.keep(s.rules({{"siem", 30 * 24h}, {"lake", {}}}), 1121 * day);
+    const auto r = s.keep(s.rules({{"siem", 30 * 24h, {}}, {"lake", {}, {}}}), 1121 * day);
     BOOST_TEST(r.dropped == 5);
     BOOST_TEST((r.lost == lost{{"siem", 5}}));
+}
+
+BOOST_AUTO_TEST_CASE(retention_waits_for_no_destination_that_does_not_get_this_master)
+{
+    stage s;
+    const auto a = s.add("acme", 5, 1000 * day);
+    const auto r = s.keep(s.rules({{"siem", {}, {"globex"}}, {"lake", {}, {}}}), 1091 * day);
+    BOOST_TEST(r.dropped == 5);
+    BOOST_TEST(r.lost.empty());
+    BOOST_TEST(s.left(a) == 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_full_archive_drops_delivered_breaches_first)
@@ -134,7 +149,7 @@ BOOST_AUTO_TEST_CASE(a_full_archive_drops_delivered_breaches_first)
     batch.first_seq = 1;
     batch.last_seq = passed->last_seq();
     BOOST_REQUIRE(s.run(passed->confirm("siem", batch)).has_value());
-    auto r = s.rules({{"siem", {}}, {"lake", {}}});
+    auto r = s.rules({{"siem", {}, {}}, {"lake", {}, {}}});
     r.archive.max_size = 1;
     r.archive.pause_when_full = true;
     const auto paused = s.keep(r, 1002 * day);
@@ -153,7 +168,7 @@ BOOST_AUTO_TEST_CASE(too_little_free_space_counts_as_full)
 {
     stage s;
     const auto a = s.add("acme", 5, 1000 * day);
-    auto r = s.rules({{"lake", {}}});
+    auto r = s.rules({{"lake", {}, {}}});
     r.archive.min_free = std::uint64_t{1} << 60;
     const auto report = s.keep(r, 1001 * day);
     BOOST_TEST(report.full);

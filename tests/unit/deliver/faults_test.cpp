@@ -1,5 +1,6 @@
 #include <dtbridge/deliver/delivery.hpp>
 
+#include <boost/asio/co_spawn.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
@@ -116,6 +117,38 @@ BOOST_AUTO_TEST_CASE(a_collector_that_accepts_and_never_reads_costs_no_memory)
     BOOST_TEST(error.find("took nothing") != std::string::npos);
     BOOST_TEST((set_of(pbids_of(siem.messages())) == all_of(0, 999)));
     BOOST_TEST(most < before + 30000u);  // KiB; less than the backlog that waited
+}
+
+BOOST_AUTO_TEST_CASE(a_master_that_leaves_breaks_no_connection_by_a_cut_write)
+{
+    stage s;
+    stream_collector siem([](std::size_t) { return habit{.before_reading = 3500ms}; });
+    for (int i = 0; i < 10; ++i)
+        s.fill("acme", i * 100, 100, "0.5", 30000);  // 30 MB: a write is stuck until the collector reads
+    s.fill("globex", 10000, 10);
+    deliver::delivery d(s.ctx.get_executor(), settings_to({siem.port()}), 0, quick());
+    d.add_master(s.shared("acme"), info("acme"));
+    d.add_master(s.shared("globex"), info("globex"));
+    const auto from = clock_type::now();
+    bool gone = false;
+    s.play(d,
+           {{[&] { return clock_type::now() - from > 700ms && d.now().unconfirmed > 0; },
+             [&] {
+                 BOOST_TEST(siem.count() == 0u);
+                 asio::co_spawn(s.ctx, d.remove_master("acme"), [&](std::exception_ptr e) {
+                     BOOST_TEST(!e);
+                     gone = true;
+                 });
+             }},
+            {[&] { return gone; }, {}},
+            {[&] { return d.now().lag == 0 && d.now().unconfirmed == 0; }, {}}});
+    BOOST_TEST(d.now().breaks == 0);
+    BOOST_TEST(siem.connections() == 1u);
+    BOOST_TEST(siem.halves() == 0u);
+    const auto got = pbids_of(siem.messages());
+    BOOST_TEST(set_of(got).size() == got.size());  // nothing is repeated
+    BOOST_TEST(set_of(got).contains(10009));
+    BOOST_TEST(s.cursor("acme") <= static_cast<std::int64_t>(got.size()) - 10);
 }
 
 BOOST_AUTO_TEST_CASE(a_collector_that_is_down_is_a_cursor_that_lags)

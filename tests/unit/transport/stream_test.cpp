@@ -7,6 +7,8 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include <dtbridge/async/task_group.hpp>
+
 #include "support/collector.hpp"
 #include "support/collector_keys.hpp"
 #include "support/run_coro.hpp"
@@ -233,6 +235,49 @@ BOOST_AUTO_TEST_CASE(every_address_is_tried_and_named)
     BOOST_REQUIRE(both.reason);
     BOOST_TEST(both.reason->detail.find(std::to_string(dead)) != std::string::npos);
     BOOST_TEST(both.reason->detail.find(std::to_string(o.addresses[1].port)) != std::string::npos);
+}
+
+namespace
+{
+
+awaitable<void> send_one(transport::connection& c, const transport::batch& b)
+{
+    auto sent = co_await c.send(b);
+    BOOST_TEST(!sent);
+}
+
+awaitable<std::optional<failure>> cut_a_write(std::uint16_t port)
+{
+    auto ex = co_await asio::this_coro::executor;
+    transport::connector connector(ex, to(port));
+    transport::connector::notify nobody;
+    auto opened = co_await connector.connect(nobody);
+    BOOST_REQUIRE(opened.has_value());
+    auto& c = **opened;
+    transport::batch b(transport::wire::newline);
+    b.add(std::string(64u << 20, 'x'));  // more than the kernels take
+    task_group tasks(ex, [](const std::string&, std::exception_ptr) { BOOST_ERROR("the write threw"); });
+    tasks.spawn("send", send_one(c, b));
+    co_await pause(100ms);
+    BOOST_TEST(tasks.has("send"));
+    tasks.cancel();
+    const bool ended = co_await tasks.join(5s);
+    BOOST_TEST(ended);
+    const auto why = c.reason();
+    BOOST_TEST((c.now() == transport::connection::state::over));
+    co_await c.close();
+    co_return why;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_connection_whose_write_was_cancelled_is_over)
+{
+    stream_collector siem([](std::size_t) { return habit{.what = habit::then::stall}; });
+    asio::io_context ctx;
+    const auto why = run_coro(ctx, cut_a_write(siem.port()), 20s);
+    BOOST_REQUIRE(why.has_value());
+    BOOST_TEST(why->code == asio::error::operation_aborted);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
