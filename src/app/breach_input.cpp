@@ -3,6 +3,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <iostream>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -200,6 +201,29 @@ void read_breaches(const std::string& file,
             read_lines(in, piece.substr(start), out);
         return;
     }
+}
+
+int print_each_breach(const std::string& file,
+                      const std::function<std::string(const breach& b, const breach_key& key)>& each)
+{
+    int status = exit_done;
+    const auto complain = [&](std::size_t index, const std::string& reason) {
+        std::cerr << "element " << index << ": " << reason << '\n';
+        status = exit_not_right;
+    };
+    breach b;
+    const auto read_one = [&](std::size_t index, std::string_view element) {
+        const auto key = b.read(element);
+        if (!key)
+            return complain(index, key.error().detail);
+        if (const auto wrong = each(b, *key); !wrong.empty())
+            complain(index, wrong);
+    };
+    read_breaches(file, read_one, complain);
+    std::cout.flush();
+    if (!std::cout)
+        throw action_error("standard output cannot be written");
+    return status;
 }
 
 }  // namespace dtbridge::app

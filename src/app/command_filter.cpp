@@ -45,46 +45,28 @@ int filter(const arguments& args)
     if (!said)
         return exit_done;
     const auto policy = load_rules(said->get("rules"));
-    int status = exit_done;
-    breach b;
     std::string line;
-    read_breaches(
-        said->positional().empty() ? "" : said->positional().front(),
-        [&](std::size_t index, std::string_view element) {
-            const auto key = b.read(element);
-            if (!key)
-            {
-                std::cerr << "element " << index << ": " << key.error().detail << '\n';
-                status = exit_not_right;
-                return;
-            }
-            const auto d = policy.decide(b);
-            line = "{\"pbid\":" + std::to_string(key->pbid) +
-                   ",\"forward\":" + (d.forward ? "true" : "false") + ",\"reason\":" + quoted(d.reason) +
-                   ",\"created\":" + std::to_string(key->created) +
-                   ",\"model\":" + quoted(model_path(string_member(b.then, "name"))) +
-                   ",\"score\":" + (b.score ? b.score->text() : "null");
-            if (d.severity)
-                line += ",\"severity\":" + std::to_string(*d.severity);
-            if (d.labels != nullptr && !d.labels->empty())
-            {
-                line += ",\"labels\":{";
-                for (std::size_t i = 0; i < d.labels->size(); ++i)
-                    line += (i == 0 ? "" : ",") + quoted((*d.labels)[i].first) + ":" +
-                            quoted((*d.labels)[i].second);
-                line += "}";
-            }
-            line += "}\n";
-            std::cout << line;
-        },
-        [&](std::size_t index, const std::string& reason) {
-            std::cerr << "element " << index << ": " << reason << '\n';
-            status = exit_not_right;
-        });
-    std::cout.flush();
-    if (!std::cout)
-        throw action_error("standard output cannot be written");
-    return status;
+    const auto print = [&](const breach& b, const breach_key& key) {
+        const auto d = policy.decide(b);
+        line = "{\"pbid\":" + std::to_string(key.pbid) + ",\"forward\":" + (d.forward ? "true" : "false") +
+               ",\"reason\":" + quoted(d.reason) + ",\"created\":" + std::to_string(key.created) +
+               ",\"model\":" + quoted(model_path(string_member(b.then, "name"))) +
+               ",\"score\":" + (b.score ? b.score->text() : "null");
+        if (d.severity)
+            line += ",\"severity\":" + std::to_string(*d.severity);
+        if (d.labels != nullptr && !d.labels->empty())
+        {
+            line += ",\"labels\":{";
+            for (std::size_t i = 0; i < d.labels->size(); ++i)
+                line +=
+                    (i == 0 ? "" : ",") + quoted((*d.labels)[i].first) + ":" + quoted((*d.labels)[i].second);
+            line += "}";
+        }
+        line += "}\n";
+        std::cout << line;
+        return std::string();
+    };
+    return print_each_breach(said->positional().empty() ? "" : said->positional().front(), print);
 }
 
 }  // namespace dtbridge::app

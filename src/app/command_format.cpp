@@ -116,41 +116,19 @@ int format_breaches(const arguments& args)
     const auto master = r.master;
     format::formatter formatter(r.options, std::move(r.fields), host_name());
 
-    int status = exit_done;
-    breach b;
     std::string message;
-    read_breaches(
-        said->positional().empty() ? "" : said->positional().front(),
-        [&](std::size_t index, std::string_view element) {
-            const auto key = b.read(element);
-            if (!key)
-            {
-                std::cerr << "element " << index << ": " << key.error().detail << '\n';
-                status = exit_not_right;
-                return;
-            }
-            const auto decision = r.policy ? r.policy->decide(b) : rules::decision{};
-            if (!decision.forward && !r.options.mark_held_back)
-                return;
-            message.clear();
-            if (formatter.message(b, master, decision, message) == format::verdict::undeliverable)
-            {
-                std::cerr << "element " << index << ": pbid " << key->pbid
-                          << " cannot be made to fit max_message\n";
-                status = exit_not_right;
-                return;
-            }
-            message += '\n';
-            std::cout << message;
-        },
-        [&](std::size_t index, const std::string& reason) {
-            std::cerr << "element " << index << ": " << reason << '\n';
-            status = exit_not_right;
-        });
-    std::cout.flush();
-    if (!std::cout)
-        throw action_error("standard output cannot be written");
-    return status;
+    const auto print = [&](const breach& b, const breach_key& key) -> std::string {
+        const auto decision = r.policy ? r.policy->decide(b) : rules::decision{};
+        if (!decision.forward && !r.options.mark_held_back)
+            return {};
+        message.clear();
+        if (formatter.message(b, master, decision, message) == format::verdict::undeliverable)
+            return "pbid " + std::to_string(key.pbid) + " cannot be made to fit max_message";
+        message += '\n';
+        std::cout << message;
+        return {};
+    };
+    return print_each_breach(said->positional().empty() ? "" : said->positional().front(), print);
 }
 
 }  // namespace dtbridge::app

@@ -1,60 +1,24 @@
 #pragma once
 
-/// A TOML text as a plain tree with the line of every key, in the order written. The parser stays inside
-/// document.cpp.
+/// The TOML tree as config reads it: a node's is_default says that a profile of the destination gave it; its
+/// line is then that of the key `profile`.
 
-#include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include <dtbridge/core/failure.hpp>
+#include <dtbridge/toml/document.hpp>
 
 namespace dtbridge::config
 {
 
-struct entry;
+using toml::entry;
+using toml::kind_name;
+using toml::node;
 
-struct node
-{
-    enum class kind { boolean, integer, floating, string, date, array, table } type = kind::table;
-    unsigned line = 0;
-    bool from_profile =
-        false;  ///< a default of the destination's profile; line is then that of the profile key
-    bool truth = false;
-    std::int64_t number = 0;
-    std::string text;  ///< of a string; of a float or date as a person would write it
-    std::vector<node> elements;
-    std::vector<entry> members;
+/// toml::parse with what to do about a key of too many dots.
+toml::document parse_toml(std::string_view text);
 
-    const entry* find(std::string_view key) const;
-};
-
-struct entry
-{
-    std::string key;
-    unsigned line = 0;
-    unsigned column = 0;
-    node value;
-};
-
-struct syntax_error
-{
-    unsigned line = 0;
-    std::string message;
-};
-
-struct parsed
-{
-    node root;
-    bool ok = true;
-    syntax_error error;
-};
-
-/// The parser stops at the first error of syntax; everything after reading reports all problems.
-parsed parse_toml(std::string_view text);
-
-/// "an integer", "a string": for errors.
-std::string_view kind_name(node::kind k);
+/// A number in plain digits (0.40 and 4e-1 are "0.4"), anything else as node::text has it.
+std::string plain_text(const node& n);
 
 }  // namespace dtbridge::config

@@ -67,7 +67,7 @@ void check_severity(section& s, format::severity_map& out, int low)
     {
         std::string name = s.name_of("severity") + '.' + text::printable(row.key, 80);
         unsigned line = row.line;
-        if (row.value.type != node::kind::integer || row.value.number < low || row.value.number > 10)
+        if (row.value.type != node::kind::integer || row.value.integer < low || row.value.integer > 10)
         {
             s.problems().error(
                 line, name, "expected an integer from " + std::to_string(low) + " to 10, without quotes");
@@ -86,7 +86,7 @@ void check_severity(section& s, format::severity_map& out, int low)
                 "Informational, Compliance, 0 to 5)" +
                     did_you_mean(row.key, known));
         }
-        out.table.emplace_back(row.key, static_cast<int>(row.value.number));
+        out.table.emplace_back(row.key, static_cast<int>(row.value.integer));
     }
 }
 

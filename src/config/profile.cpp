@@ -20,7 +20,7 @@ constexpr std::string_view suffix = ".toml";
 
 void mark(node& n, unsigned line)
 {
-    n.from_profile = true;
+    n.is_default = true;
     n.line = line;
     for (node& element : n.elements)
         mark(element, line);

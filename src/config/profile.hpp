@@ -10,7 +10,7 @@ namespace dtbridge::config
 {
 
 /// The destination's table with the profile's values where it has none of its own. Its keys win over [on.X],
-/// those over the profile's other keys. Values from the profile carry from_profile and the line of the
+/// those over the profile's other keys. Values from the profile carry is_default and the line of the
 /// profile key. Reports an unknown profile.
 node with_profile(section& destination, std::string& profile_name);
 

@@ -103,15 +103,15 @@ bool read_value(section& s, const entry& e, const parameter& p, query& out)
         case value_kind::integer:
             if (v.type == node::kind::integer)
             {
-                out.emplace_back(p.name, v.text);
+                out.emplace_back(p.name, plain_text(v));
                 return true;
             }
             s.wrong(e, "an integer, without quotes");
             return false;
         case value_kind::fraction: {
-            bool number = v.type == node::kind::integer || v.type == node::kind::floating ||
-                          v.type == node::kind::string;
-            auto value = number ? decimal::parse(v.text) : std::nullopt;
+            bool number =
+                v.type == node::kind::integer || v.type == node::kind::number || v.type == node::kind::string;
+            auto value = number ? decimal::parse(plain_text(v)) : std::nullopt;
             if (value && !(*value < *decimal::parse("0")) && !(*decimal::parse("1") < *value))
             {
                 out.emplace_back(p.name, value->text());

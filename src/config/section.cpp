@@ -31,8 +31,8 @@ std::string shown(const node& n)
             return in_quotes(n.text);
         case node::kind::boolean:
         case node::kind::integer:
-        case node::kind::floating:
-            return n.text;
+        case node::kind::number:
+            return plain_text(n);
         default:
             return std::string(kind_name(n.type));
     }
@@ -54,7 +54,7 @@ const entry* section::find(std::string_view key)
 bool section::is_explicit(std::string_view key)
 {
     const entry* e = find(key);
-    return e != nullptr && !e->value.from_profile;
+    return e != nullptr && !e->value.is_default;
 }
 
 unsigned section::line_of(std::string_view key) const
@@ -66,7 +66,7 @@ unsigned section::line_of(std::string_view key) const
 void section::error(std::string_view key, std::string message)
 {
     const entry* e = table_.find(key);
-    if (e != nullptr && e->value.from_profile)
+    if (e != nullptr && e->value.is_default)
         message += " (set by the profile)";
     report_.error(line_of(key), name_of(key), std::move(message));
 }
@@ -162,13 +162,13 @@ bool section::read_integer(std::string_view key, std::int64_t& out, std::int64_t
     const entry* e = find(key);
     if (e == nullptr)
         return false;
-    if (e->value.type != node::kind::integer || e->value.number < low || e->value.number > high)
+    if (e->value.type != node::kind::integer || e->value.integer < low || e->value.integer > high)
     {
         wrong(*e,
               "an integer from " + std::to_string(low) + " to " + std::to_string(high) + ", without quotes");
         return false;
     }
-    out = e->value.number;
+    out = e->value.integer;
     return true;
 }
 
@@ -187,7 +187,7 @@ bool section::read_strings(std::string_view key, std::vector<text_at>& out)
     for (const node& element : e->value.elements)
     {
         if (element.type == node::kind::string && element.text.find('\0') == std::string::npos)
-            texts.push_back({element.text, element.from_profile ? e->line : element.line});
+            texts.push_back({element.text, element.is_default ? e->line : element.line});
         else
         {
             report_.error(

@@ -5,8 +5,7 @@
 
 #include <dtbridge/core/text.hpp>
 #include <dtbridge/core/time.hpp>
-
-#include <rules/document.hpp>
+#include <dtbridge/toml/document.hpp>
 
 namespace dtbridge::rules
 {
@@ -14,9 +13,29 @@ namespace dtbridge::rules
 namespace
 {
 
+using toml::entry;
+using toml::node;
+
 std::string quoted(std::string_view s)
 {
     return '"' + text::printable(s, 100) + '"';
+}
+
+/// What was found, for errors: `40`, `"yes"`, `a list`.
+std::string describe(const node& n)
+{
+    switch (n.type)
+    {
+        case node::kind::boolean:
+            return n.text;
+        case node::kind::integer:
+        case node::kind::number:
+            return text::printable(n.text, 60);
+        case node::kind::string:
+            return '"' + text::printable(n.text, 60) + '"';
+        default:
+            return std::string(toml::kind_name(n.type));
+    }
 }
 
 class toml_reader
@@ -26,7 +45,7 @@ public:
 
     void read(const node& root)
     {
-        for (const member& section : root.members)
+        for (const entry& section : root.members)
         {
             if (section.key == "forward")
                 read_forward(section);
@@ -44,16 +63,16 @@ public:
     }
 
 private:
-    void wrong(const member& m, const std::string& where, const std::string& expected)
+    void wrong(const entry& m, const std::string& where, const std::string& expected)
     {
         report_.error(m.line, where, "found " + describe(m.value) + "; expected " + expected);
     }
 
-    void read_forward(const member& section)
+    void read_forward(const entry& section)
     {
         if (section.value.type != node::kind::table)
             return wrong(section, "forward", "a table: [forward] and its keys below it");
-        for (const member& m : section.value.members)
+        for (const entry& m : section.value.members)
         {
             const std::string where = "forward." + text::printable(m.key, 100);
             if (m.key == "min_score" || m.key == "above_score")
@@ -89,7 +108,7 @@ private:
     }
 
     /// min_score or above_score into limit; answers whether it is one.
-    bool read_limit(const member& m, const std::string& where, threshold& limit)
+    bool read_limit(const entry& m, const std::string& where, threshold& limit)
     {
         const auto type = m.value.type;
         if (type != node::kind::integer && type != node::kind::number && type != node::kind::string)
@@ -104,7 +123,7 @@ private:
         return problem.empty();
     }
 
-    void read_score(const member& m, const std::string& where)
+    void read_score(const entry& m, const std::string& where)
     {
         if (score_seen_)
             report_.error(m.line, where, "min_score and above_score are both given; expected one of the two");
@@ -115,14 +134,14 @@ private:
             out_.score = score;
     }
 
-    void read_flag(const member& m, const std::string& where, setting<bool>& flag)
+    void read_flag(const entry& m, const std::string& where, setting<bool>& flag)
     {
         if (m.value.type != node::kind::boolean)
             return wrong(m, where, "true or false");
         flag = {m.value.truth, m.line};
     }
 
-    void read_tags_from(const member& m, const std::string& where)
+    void read_tags_from(const entry& m, const std::string& where)
     {
         if (m.value.text == "then" && m.value.type == node::kind::string)
             out_.tags_from = tag_source::as_of_breach;
@@ -134,7 +153,7 @@ private:
             wrong(m, where, "\"then\", \"now\" or \"both\"");
     }
 
-    void read_categories(const member& m, const std::string& where)
+    void read_categories(const entry& m, const std::string& where)
     {
         const std::string expected =
             "a list of \"Critical\", \"Suspicious\", \"Informational\" and \"Compliance\"";
@@ -157,7 +176,7 @@ private:
             out_.categories = {std::move(categories), m.line};
     }
 
-    void read_tags(const member& m, const std::string& where, std::vector<setting<std::string>>& tags)
+    void read_tags(const entry& m, const std::string& where, std::vector<setting<std::string>>& tags)
     {
         if (m.value.type != node::kind::array)
             return wrong(m, where, "a list of tags such as [\"Enhanced Monitoring\", \"AP: *\"]");
@@ -182,13 +201,13 @@ private:
         }
     }
 
-    void read_rules(const member& section, std::vector<rule>& rules, const std::string& example)
+    void read_rules(const entry& section, std::vector<rule>& rules, const std::string& example)
     {
         if (section.value.type != node::kind::table)
             return wrong(section,
                          section.key,
                          "a table: [" + section.key + "] and lines such as " + example + " below it");
-        for (const member& m : section.value.members)
+        for (const entry& m : section.value.members)
         {
             rule r;
             r.key = m.key;
@@ -202,7 +221,7 @@ private:
         }
     }
 
-    void read_rule_value(const member& m, const std::string& where, rule& r)
+    void read_rule_value(const entry& m, const std::string& where, rule& r)
     {
         if (m.value.type == node::kind::string && read_action(m.value.text, r))
             return;
@@ -231,10 +250,10 @@ private:
         return true;
     }
 
-    void read_rule_table(const member& m, const std::string& where, rule& r)
+    void read_rule_table(const entry& m, const std::string& where, rule& r)
     {
         unsigned ways = 0;
-        for (const member& part : m.value.members)
+        for (const entry& part : m.value.members)
         {
             const std::string here = where + "." + text::printable(part.key, 100);
             if (part.key == "min_score" || part.key == "above_score")
@@ -281,11 +300,11 @@ private:
                 "an empty table; expected min_score, above_score, action, severity or labels in it");
     }
 
-    void read_labels(const member& m, const std::string& where, rule& r)
+    void read_labels(const entry& m, const std::string& where, rule& r)
     {
         if (m.value.type != node::kind::table)
             return wrong(m, where, "a table such as { playbook = \"PB-12\" }");
-        for (const member& label : m.value.members)
+        for (const entry& label : m.value.members)
         {
             const std::string here = where + "." + text::printable(label.key, 100);
             if (label.value.type != node::kind::string)
@@ -300,7 +319,7 @@ private:
         }
     }
 
-    void read_throttles(const member& section)
+    void read_throttles(const entry& section)
     {
         const auto is_table = [](const node& n) { return n.type == node::kind::table; };
         const auto& all = section.value.elements;
@@ -315,7 +334,7 @@ private:
         throttle t;
         t.line = line;
         bool has_by = false, has_limit = false, has_per = false;
-        for (const member& m : table.members)
+        for (const entry& m : table.members)
         {
             const std::string where = "throttle." + text::printable(m.key, 100);
             if (m.key == "by")
@@ -360,7 +379,7 @@ private:
         out_.throttles.push_back(std::move(t));
     }
 
-    void read_factors(const member& m, const std::string& where, throttle& t)
+    void read_factors(const entry& m, const std::string& where, throttle& t)
     {
         const std::string expected =
             "a list of \"master\", \"model\", \"device\" and \"category\", each at most once";
@@ -387,9 +406,12 @@ private:
 
 void read_toml(std::string_view text, mapping& out, reporter& report)
 {
-    const document parsed = parse_document(text);
-    if (!parsed.error.empty())
-        return report.error(parsed.error_line, "", "not TOML: " + parsed.error);
+    const auto parsed = toml::parse(text);
+    if (!parsed.ok)
+        return report.error(parsed.error.line,
+                            "",
+                            "not TOML: " + parsed.error.message +
+                                (parsed.error.what == toml::fault::dots ? "; expected names in quotes" : ""));
     toml_reader(out, report).read(parsed.root);
 }
 

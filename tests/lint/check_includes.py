@@ -12,9 +12,10 @@ import sys
 MAY_INCLUDE = {
     "core": set(),
     "async": set(),
-    "rules": {"core"},
-    "format": {"core", "rules"},  # a message may carry what the rules said (decision)
-    "config": {"core", "rules", "format"},  # and the options of every module, see OPTIONS
+    "toml": {"core"},
+    "rules": {"core", "toml"},
+    "format": {"core", "toml", "rules"},  # a message may carry what the rules said (decision)
+    "config": {"core", "toml", "rules", "format"},  # and the options of every module, see OPTIONS
     "net": {"core", "async"},
     "db": {"core"},
     "archive": {"core", "async", "db"},
@@ -36,10 +37,13 @@ ONLY_IN = {
     "boost/beast": {"net", "web"},
     "boost/asio": {"async", "net", "archive", "poll", "transport", "deliver", "web", "app"},
     "sqlite3.h": {"db", "app"},  # app: the library's version for `dtbridge version`
-    "toml++/": {"config", "rules", "format"},
     "spdlog/": {"core"},
     "fmt/": {"core"},
 }
+
+# Library headers -> the one .cpp file that may include them: it sets up the library in a way that must be the same
+# in the whole program.
+ONLY_IN_FILE = {"toml++/": pathlib.PurePosixPath("src/toml/document.cpp")}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 
@@ -62,6 +66,9 @@ def check_include(root: pathlib.Path, path: pathlib.Path, target: str) -> str:
     for library, modules in ONLY_IN.items():
         if target.startswith(library) and module not in modules:
             return f"module {module} may not use <{target}>; only {', '.join(sorted(modules))} may"
+    for library, file in ONLY_IN_FILE.items():
+        if target.startswith(library) and path != file:
+            return f"<{target}> outside {file}, the one file that may include it"
     parts = pathlib.PurePosixPath(target).parts
     public = parts[0] == "dtbridge" and len(parts) > 2
     private = not public and len(parts) > 1 and parts[0] in MAY_INCLUDE and (root / "src" / target).exists()

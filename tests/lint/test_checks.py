@@ -90,6 +90,9 @@ class includes(unittest.TestCase):
             ("src/app/a.hpp", "#include <boost/beast/http.hpp>"),
             ("src/net/a.hpp", "#include <boost/asio/ssl.hpp>"),
             ("src/config/a.hpp", "#include <toml++/toml.h>"),
+            ("src/config/a.cpp", "#include <toml++/toml.h>"),
+            ("src/toml/a.cpp", "#include <toml++/toml.h>"),
+            ("src/toml/a.cpp", "#include <dtbridge/rules/policy.hpp>"),
             ("src/db/a.hpp", "#include <sqlite3.h>"),
             ("src/archive/a.cpp", "#include <sqlite3.h>"),
             ("src/rules/a.cpp", "#include <boost/asio/post.hpp>"),
@@ -110,7 +113,8 @@ class includes(unittest.TestCase):
     def test_right(self):
         files = {
             "src/deliver/a.cpp": "#include <dtbridge/archive/archive.hpp>\n#include <dtbridge/rules/policy.hpp>\n",
-            "src/config/a.cpp": "#include <dtbridge/poll/options.hpp>\n#include <toml++/toml.h>\n",
+            "src/config/a.cpp": "#include <dtbridge/poll/options.hpp>\n#include <dtbridge/toml/document.hpp>\n",
+            "src/toml/document.cpp": "#include <dtbridge/core/text.hpp>\n#include <toml++/toml.h>\n",
             "src/net/a.cpp": "#include <boost/beast/http.hpp>\n#include <boost/asio/ssl.hpp>\n",
             "include/dtbridge/core/a.hpp": "#include <dtbridge/core/text.hpp>\n#include <string>\n",
             "src/db/a.cpp": "#include <sqlite3.h>\n// #include <dtbridge/app/x.hpp>\n",

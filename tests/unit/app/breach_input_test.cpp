@@ -1,5 +1,8 @@
 #include <fstream>
+#include <iostream>
+#include <sstream>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -87,4 +90,32 @@ BOOST_AUTO_TEST_CASE(a_missing_file_is_named)
     const auto nothing = [](std::size_t, std::string_view) {};
     const auto neither = [](std::size_t, const std::string&) {};
     BOOST_CHECK_EXCEPTION(app::read_breaches("/nonexistent/in", nothing, neither), app::action_error, named);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_wrong_with_an_element_is_said_and_makes_the_status)
+{
+    const test::temp_dir folder;
+    const auto file = folder / "in";
+    std::vector<std::int64_t> seen;
+    const auto run = [&](const char* text) {
+        std::ofstream(file, std::ios::binary) << text;
+        seen.clear();
+        std::ostringstream said;
+        auto* const before = std::cerr.rdbuf(said.rdbuf());
+        const int status = app::print_each_breach(file, [&](const breach&, const breach_key& key) {
+            seen.push_back(key.pbid);
+            return std::string(key.pbid == 2 ? "is two" : "");
+        });
+        std::cerr.rdbuf(before);
+        return std::pair(status, said.str());
+    };
+    auto [status, said] = run("{\"pbid\":1}\n{\"pbid\":3}\n");
+    BOOST_TEST(status == app::exit_done);
+    BOOST_TEST(said == "");
+    std::tie(status, said) = run("{\"pbid\":1}\n{\"pbid\":2}\n42\n{\"x\":1}\n{\"pbid\":3}\n");
+    BOOST_TEST(status == app::exit_not_right);
+    BOOST_TEST((seen == std::vector<std::int64_t>{1, 2, 3}));
+    BOOST_TEST(said.find("element 1: is two\nelement 2: not a JSON object") == 0u);
+    BOOST_TEST(said.find("\nelement 3: ") != said.npos);
+    BOOST_TEST(said.find("element 4") == said.npos);
 }

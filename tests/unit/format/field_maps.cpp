@@ -169,6 +169,12 @@ BOOST_AUTO_TEST_CASE(what_is_no_map_at_all)
     BOOST_TEST(problems("\n\nfields = [").find(" : is not TOML: ") != std::string::npos);
     BOOST_TEST(problems("x = \"\xff\"").find("is not UTF-8") != std::string::npos);
     BOOST_TEST(problems(std::string((1u << 20) + 1, '#')).find("is over 1 MiB") != std::string::npos);
+    std::string dots = "x";
+    for (int i = 0; i < 200'000; ++i)
+        dots += ".x";
+    for (const std::string& text : {dots + " = 1\n", "[" + dots + "]\n", "fields = [{ " + dots + " = 1 }]\n"})
+        BOOST_TEST(problems("\n" + text) == "2 : is not TOML: a key with more than 32 dots\n");
+    BOOST_TEST(problems("fields = " + std::string(100'000, '[')).find("1 : is not TOML: ") == 0u);
     BOOST_TEST(problems("a = 1\nformat = \"leef\"\n").find("1 a: is not known here") != std::string::npos);
     BOOST_TEST(
         problems("a = 1\nformat = \"leef\"\n").find("2 format: is \"leef\", but the destination sends cef") !=
