@@ -342,9 +342,17 @@ BOOST_DATA_TEST_CASE(cancelling_ends_a_pending_read_and_leaves_the_stream,
 BOOST_DATA_TEST_CASE(a_reset_is_an_error_and_no_signal, boost::unit_test::data::make({false, true}), tls)
 {
     // SIGPIPE has its default action here: a write that raised it would end the program.
-    peer_server server([](peer_connection& c) { c.reset(); }, server_tls(tls));
+    // The peer waits for a line: a reset that comes earlier may end connect() already.
+    const auto reset_after_a_line = [](peer_connection& c) {
+        c.read_until("\n");
+        c.reset();
+    };
+    peer_server server(reset_after_a_line, server_tls(tls));
     auto script = [](connect_options o) -> awaitable<void> {
         auto s = co_await open(std::move(o));
+        const std::string line = "go\n";
+        const asio::const_buffer go = asio::buffer(line);
+        co_await s->write(go, 5s);
         result<std::size_t> got = std::size_t(7);
         while (got && got.value() > 0)
             co_await read_into(*s, got, 5s);
