@@ -52,7 +52,7 @@ done
 
 if [ "$fuzz" -gt 0 ]; then
     echo "== fuzz: build"
-    if cmake --preset fuzz >"$results/log" 2>&1 && cmake --build --preset fuzz -j "$jobs" >>"$results/log" 2>&1; then
+    if cmake --preset fuzz >"$results/log" 2>&1 && cmake --build --preset fuzz --target fuzz-targets -j "$jobs" >>"$results/log" 2>&1; then
         tests/fuzz/run.sh "$fuzz" "$results/fuzz.xml" || status=1
     else
         tail -n 60 "$results/log"
