@@ -1,11 +1,14 @@
 """Commands as users script them: output, exit status, words; bad configurations; reload and stop."""
 import json
+import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import time
 import unittest
+import unittest.mock
 
 from rig import SOURCE, Bridge, Collector, RigTest, Simulator, bridge_binary, run_cli, wait_until
 from rig.basics import slow_build
@@ -365,6 +368,79 @@ class Service(RigTest):
         self.bridge.process.signal(signal.SIGTERM)
         self.assertEqual(self.bridge.process.wait(8), 0)
         self.assertLess(time.monotonic() - start, 5.5 * slow_build())
+
+    def test_service_manager(self):
+        """sd_notify(3): READY once it serves, WATCHDOG while it moves, RELOADING around a reload, STOPPING at the end."""
+        told = []
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(str(self.folder / "notify"))
+            manager.settimeout(10 * slow_build())
+
+            def until(start, count=1):
+                while sum(line.startswith(start) for line in told) < count:
+                    told.extend(manager.recv(4096).decode().splitlines())
+
+            with unittest.mock.patch.dict(os.environ, NOTIFY_SOCKET=str(self.folder / "notify"), WATCHDOG_USEC="200000"):
+                self.begin()
+            until("READY=1")
+            until("WATCHDOG=1", 3)
+            self.assertIn("STATUS=1 master, 1 destination", told)
+            self.bridge.reload()
+            until("RELOADING=1")
+            until("READY=1", 2)
+            self.bridge.process.signal(signal.SIGTERM)
+            until("STOPPING=1")
+            self.assertEqual(self.bridge.process.wait(8), 0)
+
+    def test_get_and_sign(self):
+        """A signed GET through the running service and without one; a signed request that the master takes as it stands."""
+        self.begin()
+        newest = max(b["pbid"] for b in self.sim.everything())
+        target = f"/modelbreaches?pbid={newest}"
+        for running in (True, False):
+            if not running:
+                self.assertEqual(self.bridge.stop(), 0)
+            got = run_cli("get", "--master", "acme", target, config=self.bridge.config)
+            self.assertEqual(got.returncode, 0, got.stderr)
+            self.assertEqual(json.loads(got.stdout)["pbid"], newest)
+            self.assertIn(b"HTTP status 200", got.stderr)
+            lost = run_cli("get", "--master", "acme", "/modelbreaches/999999999", config=self.bridge.config)
+            self.assertEqual(lost.returncode, 1)
+            self.assertIn(b"HTTP status 404", lost.stderr)
+            line = run_cli("sign", "--master", "acme", target, config=self.bridge.config)
+            self.assertEqual(line.returncode, 0, line.stderr)
+            self.assertNotIn(self.sim.private, line.stdout.decode())
+            headers = {}
+            for word in shlex.split(line.stdout.decode()):
+                name, colon, value = word.partition(": ")
+                if colon and name.startswith("DTAPI-"):
+                    headers[name] = value
+            self.assertEqual(headers["DTAPI-Signature"],
+                             sign(target, headers["DTAPI-Date"], headers["DTAPI-Token"], self.sim.private))
+            for argv in (["get", "--master", "nobody", target], ["sign", "--master", "nobody", target],
+                         ["get", "--master", "acme", "no-slash"], ["sign", "--master", "acme"]):
+                self.assertEqual(run_cli(*argv, config=self.bridge.config).returncode, 2, argv)
+
+    def test_forget(self):
+        """State of what is no longer configured is named at start, kept, and deleted only on request and with the service down."""
+        self.begin()
+        self.bridge.destinations[0]["name"] = "renamed"
+        self.bridge.write()
+        refused = run_cli("forget", "siem", "--yes", config=self.bridge.config)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(str(self.bridge.process.pid), refused.stderr.decode())
+        self.assertEqual(self.bridge.stop(), 0)
+        self.bridge.start()
+        self.bridge.wait_for_log("destination siem is no longer configured")
+        self.assertEqual(self.bridge.stop(), 0)
+        self.assertEqual(run_cli("forget", "renamed", "--yes", config=self.bridge.config).returncode, 2)
+        self.assertEqual(run_cli("forget", "nobody", "--yes", config=self.bridge.config).returncode, 2)
+        unsure = run_cli("forget", "siem", config=self.bridge.config)
+        self.assertEqual(unsure.returncode, 1)
+        self.assertIn(b"nothing was deleted", unsure.stderr)
+        done = run_cli("forget", "siem", "--yes", config=self.bridge.config)
+        self.assertEqual((done.returncode, done.stdout), (0, b"destination siem: 1 cursor forgotten\n"), done.stderr)
+        self.assertEqual(run_cli("forget", "siem", "--yes", config=self.bridge.config).returncode, 2)
 
     def test_one_writer(self):
         self.begin()
