@@ -3,37 +3,23 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
-#include <map>
-#include <optional>
-#include <set>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/json/array.hpp>
 
-#include <dtbridge/archive/archive.hpp>
 #include <dtbridge/async/offload.hpp>
 #include <dtbridge/async/within.hpp>
 #include <dtbridge/core/log.hpp>
-#include <dtbridge/core/time.hpp>
-#include <dtbridge/deliver/delivery.hpp>
-#include <dtbridge/poll/poller.hpp>
-#include <dtbridge/poll/target.hpp>
 
 #include "app/command.hpp"
-#include "app/control.hpp"
-#include "app/health.hpp"
 #include "app/host.hpp"
 #include "app/load_config.hpp"
-#include "app/notify.hpp"
 #include "app/reload.hpp"
 #include "app/retention.hpp"
-#include "app/signed_request.hpp"
-#include "app/status_json.hpp"
+#include "app/service_impl.hpp"
 #include "app/version.hpp"
 
 namespace dtbridge::app
@@ -75,6 +61,7 @@ deliver::settings to_settings(const config::destination& d)
     s.options = d.options;
     s.policy = d.policy;
     s.fields_text = d.fields_text;
+    s.version = DTBRIDGE_VERSION;
     format::field_map fields;
     if (d.options.format.format != format::kind::json)
     {
@@ -88,88 +75,6 @@ deliver::settings to_settings(const config::destination& d)
 }
 
 }  // namespace
-
-struct service::impl
-{
-    struct master
-    {
-        poll::master_options options;
-        std::string files;               ///< digest of the files its connection uses
-        std::shared_ptr<archive> store;  ///< null while it cannot be opened
-        std::unique_ptr<poll::poller> poller;
-        std::string error;  ///< why there is no store or no poller
-    };
-    struct destination
-    {
-        config::destination config;
-        std::unique_ptr<deliver::delivery> delivery;
-        std::set<std::string> masters;  ///< that were added to the delivery
-    };
-
-    impl(asio::io_context& i, asio::any_io_executor w, std::string file)
-        : ex(i.get_executor()),
-          worker(std::move(w)),
-          config_file(std::move(file)),
-          signals(ex, SIGTERM, SIGINT, SIGHUP),
-          polls(ex, [this](const std::string& name, std::exception_ptr e) { task_failed("poll", name, e); }),
-          deliveries(
-              ex, [this](const std::string& name, std::exception_ptr e) { task_failed("deliver", name, e); }),
-          others(ex,
-                 [this](const std::string& name, std::exception_ptr e) { task_failed("service", name, e); })
-    {}
-
-    // Start
-    outcome<bool> prepare();
-    void start_control();
-    awaitable<void> open_master(std::string name);
-    void start_poller(master& m);
-    awaitable<bool> stop_poller(std::string name);
-    outcome<bool> start_destination(const config::destination& d);
-    void start_or_say(const config::destination& d);
-    awaitable<void> stop_destination(std::string name);
-    void attach(destination& d, const std::string& master_name);
-    void start_listener();
-
-    // Run
-    awaitable<void> reopen_masters();
-    awaitable<void> keep_space();
-    awaitable<void> feed_watchdog(std::chrono::milliseconds interval);
-    void hang_up();
-    awaitable<void> reload_as_asked();
-    config::loaded load_again();
-    awaitable<void> reload();
-    awaitable<void> apply(config::configuration next);
-    awaitable<void> stop();
-    void end_at_second_signal();
-    awaitable<boost::json::object> answer(boost::json::object request);
-    awaitable<boost::json::object> answer_get(poll::master_options m, std::string target, std::int64_t at);
-    boost::json::object status_json() const;
-    boost::json::object answer_sign(const boost::json::object& request);
-    std::string summary() const;
-
-    void task_failed(const char* component, const std::string& name, std::exception_ptr error);
-    void news(const std::string& name);
-
-    asio::any_io_executor ex, worker;
-    std::string config_file;
-    asio::signal_set signals;
-    task_group polls, deliveries, others;
-    config::configuration config;
-    std::unique_ptr<service_store> store;
-    std::unique_ptr<archive_pool> pool;
-    std::map<std::string, master> masters;
-    std::map<std::string, destination> destinations;
-    std::vector<std::unique_ptr<deliver::delivery>> abandoned;  ///< run() still uses them: a disk hangs
-    std::map<std::string, std::int64_t> archive_bytes;
-    std::unique_ptr<control_server> control;
-    std::unique_ptr<health_listener> listener;
-    notifier notify;
-    std::int64_t started = now_ms();
-    bool paused = false;  ///< when_full = "pause" and it is full
-    bool failed = false;
-    bool stopping = false;
-    bool reload_wanted = false, reloading = false;
-};
 
 // ---- start
 // -----------------------------------------------------------------------------------------------------------
@@ -744,123 +649,11 @@ awaitable<void> service::impl::stop()
     }
 }
 
-// ---- what commands ask
-// ------------------------------------------------------------------------------------------------
-
 std::string service::impl::summary() const
 {
     return std::to_string(masters.size()) + (masters.size() == 1 ? " master, " : " masters, ") +
            std::to_string(destinations.size()) +
            (destinations.size() == 1 ? " destination" : " destinations");
-}
-
-boost::json::object service::impl::status_json() const
-{
-    boost::json::object o;
-    o["version"] = DTBRIDGE_VERSION;
-    o["started"] = rfc3339_ms(started);
-    boost::json::array reasons, master_list, destination_list;
-    for (const auto& [name, m] : masters)
-    {
-        auto facts = m.poller ? m.poller->status() : poll::master_status{};
-        facts.name = name;
-        if (!m.error.empty())
-            facts.error = m.error;
-        if (!m.store)
-            reasons.push_back(boost::json::value("archive of master " + name + ": " + m.error));
-        const auto bytes = archive_bytes.find(name);
-        master_list.push_back(to_json(facts, bytes == archive_bytes.end() ? 0 : bytes->second));
-    }
-    for (const auto& [name, d] : destinations)
-        destination_list.push_back(to_json(d.delivery->now()));
-    o["ready"] = reasons.empty();
-    o["reasons"] = std::move(reasons);
-    o["masters"] = std::move(master_list);
-    o["destinations"] = std::move(destination_list);
-    return o;
-}
-
-namespace
-{
-
-boost::json::object refusal(std::string words, bool unknown = false)
-{
-    boost::json::object o;
-    o["ok"] = false;
-    o["error"] = std::move(words);
-    if (unknown)
-        o["unknown"] = true;
-    return o;
-}
-
-std::string text_member(const boost::json::object& o, std::string_view name)
-{
-    const auto* v = o.if_contains(name);
-    return v != nullptr && v->is_string() ? std::string(v->get_string()) : "";
-}
-
-}  // namespace
-
-boost::json::object service::impl::answer_sign(const boost::json::object& request)
-{
-    const auto m = masters.find(text_member(request, "master"));
-    auto target = check_target(text_member(request, "target"));
-    if (m == masters.end() || !target)
-        return refusal(target ? "no such master" : target.error().detail, true);
-    const auto& unit = m->second;
-    auto date = text_member(request, "date");
-    if (date.empty())
-    {
-        const auto wall = now_ms();
-        const auto skew = unit.poller ? unit.poller->status().skew_seconds.value_or(0) : 0;
-        date = poll::format_date(unit.options.date, wall + skew * 1000);
-    }
-    boost::json::object o;
-    o["ok"] = true;
-    o["output"] = curl_line(unit.options, *target, text_member(request, "post"), date);
-    return o;
-}
-
-awaitable<boost::json::object> service::impl::answer_get(poll::master_options m,
-                                                         std::string target,
-                                                         std::int64_t at)
-{
-    auto got = co_await signed_get(std::move(m), std::move(target), at);
-    if (!got)
-        co_return refusal(got.error().detail);
-    boost::json::object o;
-    o["ok"] = true;
-    o["status"] = static_cast<std::int64_t>(got->status);
-    o["content_type"] = got->content_type;
-    o["output"] = got->body;
-    co_return o;
-}
-
-awaitable<boost::json::object> service::impl::answer(boost::json::object request)
-{
-    const auto command = text_member(request, "command");
-    if (command == "status")
-    {
-        boost::json::object o;
-        o["ok"] = true;
-        o["status"] = status_json();
-        co_return o;
-    }
-    if (command != "sign" && command != "get")
-        co_return refusal("the running service does not know the command '" + command +
-                          "'; is it of another version?");
-    const auto name = text_member(request, "master");
-    const auto m = masters.find(name);
-    if (m == masters.end())
-        co_return refusal("no master is named '" + name + "' in the running service", true);
-    if (command == "sign")
-        co_return answer_sign(request);
-    auto target = check_target(text_member(request, "target"));
-    if (!target)
-        co_return refusal(target.error().detail, true);
-    const auto skew = m->second.poller ? m->second.poller->status().skew_seconds.value_or(0) : 0;
-    auto reply = co_await answer_get(m->second.options, *target, now_ms() + skew * 1000);
-    co_return reply;
 }
 
 // ---- the whole

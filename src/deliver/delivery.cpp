@@ -43,6 +43,8 @@ constexpr duration retire_limit = seconds(5);
 /// The same words are logged again only after this long: a collector that breaks every connection is one line
 /// a minute.
 constexpr duration same_words = seconds(60);
+/// Bridge events that wait for a connection; the oldest go first.
+constexpr std::size_t most_events = 64;
 
 /// Settings as they are used, with what is counted per set.
 struct generation
@@ -104,10 +106,10 @@ struct feed
 };
 
 /// A span of one master's archive on its way: a batch that was sent, or breaches behind one that need no
-/// sending.
+/// sending. A bridge event is of no master, and nothing follows from its confirmation.
 struct flight
 {
-    std::shared_ptr<feed> from;
+    std::shared_ptr<feed> from;  // null: a bridge event
     std::shared_ptr<generation> by;
     confirmed_batch record;
     std::size_t messages = 0;  // of the batch; 0: nothing to send
@@ -166,6 +168,7 @@ struct delivery::impl
           room(ex),
           conn_bell(ex),
           run_bell(ex),
+          event_bell(ex),
           window(l.window),
           batch(transport::wire::datagram),
           retry(l.first_retry, l.last_retry),
@@ -285,7 +288,8 @@ struct delivery::impl
                 count.confirmed += f.record.sent;
                 count.last_confirmed = now_ms();
             }
-            arrived(f);
+            if (f.from)
+                arrived(f);
             flights.pop_front();
         }
     }
@@ -764,34 +768,36 @@ struct delivery::impl
         return f;
     }
 
+    /// A write that is under way; by: for which master, null for a bridge event.
+    struct in_progress
+    {
+        in_progress(impl& o, const feed* by) : owner(o)
+        {
+            owner.sending = true;
+            owner.sender = by;
+        }
+        in_progress(const in_progress&) = delete;
+        in_progress& operator=(const in_progress&) = delete;
+        ~in_progress()
+        {
+            owner.sending = false;
+            owner.sender = nullptr;
+            owner.conn_bell.ring();
+            owner.run_bell.ring();
+        }
+        impl& owner;
+    };
+
     /// Sends the prepared batch; true if the span may go on.
     awaitable<bool> send(flight f, const archive_span& span, std::uint64_t at)
     {
-        struct in_progress
-        {
-            in_progress(impl& o, const feed& f) : owner(o)
-            {
-                owner.sending = true;
-                owner.sender = &f;
-            }
-            in_progress(const in_progress&) = delete;
-            in_progress& operator=(const in_progress&) = delete;
-            ~in_progress()
-            {
-                owner.sending = false;
-                owner.sender = nullptr;
-                owner.conn_bell.ring();
-                owner.run_bell.ring();
-            }
-            impl& owner;
-        };
         auto m = f.from;
         window.sent(f.messages, f.bytes);
         count.sent += static_cast<std::int64_t>(f.messages);
         // In the air before the first byte is: what a cancellation cuts off counts as unconfirmed.
         take_off(std::move(f));
         auto* mine = &flights.back();
-        in_progress mark(*this, *m);
+        in_progress mark(*this, m.get());
         auto report = co_await conn->send(batch);
         if (at != epoch || !report)
             co_return false;
@@ -810,6 +816,76 @@ struct delivery::impl
             --count.sent;
         }
         co_return true;
+    }
+
+    // --- bridge events
+    // ----------------------------------------------------------------------------------------------
+
+    void announce(format::formatter::event e)
+    {
+        if (e.time == 0)
+            e.time = now_ms();
+        e.destination = name;
+        // A heartbeat says "now"; of those that waited for a collector one is enough.
+        if (e.type == "heartbeat")
+            std::erase_if(events, [](const auto& waiting) { return waiting.type == "heartbeat"; });
+        if (events.size() >= most_events)
+        {
+            events.pop_front();
+            ++count.events_dropped;
+        }
+        events.push_back(std::move(e));
+        event_bell.ring();
+    }
+
+    /// Sends what was announced, at most once: what a break cuts off is not sent again.
+    awaitable<void> send_events()
+    {
+        while (!stopping)
+        {
+            if (events.empty())
+            {
+                co_await event_bell.wait(until_rung);
+                continue;
+            }
+            if (!can_send())
+            {
+                co_await up_again.wait();
+                continue;
+            }
+            auto mine = co_await lane.enter();
+            const auto at = epoch;
+            while (at == epoch && can_send() && window.full())
+                co_await room.wait(until_rung);
+            if (at != epoch || !can_send() || events.empty())
+                continue;
+            co_await send_event();
+        }
+    }
+
+    /// The first of them; the lane is the caller's.
+    awaitable<void> send_event()
+    {
+        auto event = std::move(events.front());
+        events.pop_front();
+        message.clear();
+        const auto& with = current->with;
+        if (with.formatter->bridge_event(event, with.version, message) == format::verdict::undeliverable)
+        {
+            ++count.events_dropped;
+            co_return;
+        }
+        batch.clear();
+        batch.add(message);
+        flight f;
+        f.by = current;
+        f.messages = 1;
+        f.bytes = batch.bytes().size();
+        window.sent(f.messages, f.bytes);
+        flights.push_back(std::move(f));
+        ++count.events;
+        in_progress mark(*this, nullptr);
+        co_await conn->send(batch);
     }
 
     void undeliverable(const feed& m, const breach_key& key, const std::string& why)
@@ -939,6 +1015,7 @@ struct delivery::impl
         room.ring();
         conn_bell.ring();
         run_bell.ring();
+        event_bell.ring();
         for (auto& [_, m] : feeds)
         {
             m->bell.ring();
@@ -954,6 +1031,7 @@ struct delivery::impl
         for (auto& [_, m] : feeds)
             start(m);
         tasks.spawn("connect", keep_connected());
+        tasks.spawn("events", send_events());
         std::exception_ptr error;
         try
         {
@@ -1003,12 +1081,15 @@ struct delivery::impl
         tasks.cancel("connect");
         for (auto& [_, m] : feeds)
             tasks.cancel(m->feeding);
+        tasks.cancel("events");
         wake_all();
         for (auto& [_, m] : feeds)
         {
             std::string task = m->feeding;
             co_await tasks.join(std::move(task), seconds(5));
         }
+        std::string announcing("events");
+        co_await tasks.join(std::move(announcing), seconds(5));
         std::string connecting("connect");
         co_await tasks.join(std::move(connecting), seconds(5));
         if (conn)
@@ -1122,6 +1203,8 @@ struct delivery::impl
     doorbell room;       // for the one in the lane
     doorbell conn_bell;  // for the task that keeps the connection
     doorbell run_bell;
+    doorbell event_bell;
+    std::deque<format::formatter::event> events;  // that were announced and not sent yet
     transport::send_window window;
     transport::pacer pacer{0};
     transport::batch batch;
@@ -1200,6 +1283,11 @@ void delivery::reconfigure(settings s)
 void delivery::count_lost(std::int64_t breaches)
 {
     impl_->count.lost += breaches;
+}
+
+void delivery::announce(format::formatter::event e)
+{
+    impl_->announce(std::move(e));
 }
 
 awaitable<void> delivery::run()

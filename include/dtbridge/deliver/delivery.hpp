@@ -39,6 +39,7 @@ struct settings
     std::shared_ptr<const rules::policy> policy;   ///< never null
     std::shared_ptr<format::formatter> formatter;  ///< never null
     std::string fields_text;  ///< of the field map, for the record of batches; "" for JSON
+    std::string version;      ///< of the bridge, for bridge events
 };
 
 /// Bounds and waits. The defaults are the contract; tests shorten the waits.
@@ -86,8 +87,10 @@ struct status
     std::int64_t forwarded = 0;  ///< decided so
     std::int64_t shortened = 0;
     std::int64_t undeliverable = 0;
-    std::int64_t passed_over = 0;  ///< created before start
-    std::int64_t lost = 0;         ///< count_lost()
+    std::int64_t passed_over = 0;     ///< created before start
+    std::int64_t lost = 0;            ///< count_lost()
+    std::int64_t events = 0;          ///< bridge events sent
+    std::int64_t events_dropped = 0;  ///< announced, and never sent: too many waited
     std::int64_t connects = 0, breaks = 0;
     std::int64_t last_confirmed = 0;  ///< ms; 0 never
     std::size_t unconfirmed = 0;      ///< messages in flight
@@ -121,6 +124,11 @@ public:
     void reconfigure(settings s);
     /// Breaches that retention dropped before this destination had them.
     void count_lost(std::int64_t breaches);
+
+    /// Sends a bridge event (product.md 6) in this destination's format, at most once: as soon as there is a
+    /// connection, outside rules and cursors. time 0 is now; destination is filled in. 64 may wait, the
+    /// oldest go first.
+    void announce(format::formatter::event e);
 
     /// Runs until stop() or a cancellation (which throws operation_aborted after saving what was confirmed).
     /// The object outlives it. Once.

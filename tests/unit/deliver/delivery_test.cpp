@@ -400,6 +400,58 @@ BOOST_AUTO_TEST_CASE(masters_come_and_go)
     BOOST_TEST(s.cursor("beta") == 50);
 }
 
+BOOST_AUTO_TEST_CASE(bridge_events_go_between_the_breaches_and_move_no_cursor)
+{
+    stage s;
+    stream_collector siem;
+    s.fill("acme", 0, 500);
+    auto settings = settings_to({siem.port()});
+    settings.version = "9.8.7";
+    deliver::delivery d(s.ctx.get_executor(), std::move(settings), 0, quick());
+    d.add_master(s.shared("acme"), info("acme"));
+    // Before there is a connection, and of several heartbeats that waited only the newest.
+    for (const auto* words : {"first", "second"})
+        d.announce({.type = "heartbeat", .name = "heartbeat", .message = words});
+    s.play(d,
+           {{[&] { return d.now().confirmed == 500; },
+             [&] {
+                 d.announce({.type = "health", .name = "health", .message = "all\nwell", .master = "acme"});
+             }},
+            {[&] { return siem.count() == 502; }, {}}});
+    std::vector<std::string> events;
+    for (const auto& m : siem.messages())
+    {
+        if (m.find(R"("dtbridge":{"event":)") != std::string::npos)
+            events.push_back(m);
+    }
+    BOOST_REQUIRE(events.size() == 2u);
+    BOOST_TEST(events[0].find(R"("event":"heartbeat")") != std::string::npos);
+    BOOST_TEST(events[0].find(R"("message":"second")") != std::string::npos);
+    BOOST_TEST(events[0].find(R"("destination":"siem")") != std::string::npos);
+    BOOST_TEST(events[1].find(R"("message":"all\nwell")") != std::string::npos);
+    BOOST_TEST(events[1].find(R"("master":"acme")") != std::string::npos);
+    BOOST_TEST(d.now().events == 2);
+    BOOST_TEST(d.now().sent == 500);
+    BOOST_TEST(s.cursor("acme") == 500);
+}
+
+BOOST_AUTO_TEST_CASE(bridge_events_that_wait_for_a_collector_are_bounded)
+{
+    stage s;
+    const auto port = test::unused_port();
+    deliver::delivery d(s.ctx.get_executor(), settings_to({port}), 0, quick());
+    std::unique_ptr<stream_collector> siem;
+    for (int i = 0; i < 100; ++i)
+        d.announce({.type = "health", .name = "health", .message = "number " + std::to_string(i)});
+    s.play(d,
+           {{[&] { return !d.now().error.empty(); },
+             [&] { siem = std::make_unique<stream_collector>(nullptr, false, port); }},
+            {[&] { return d.now().events == 64 && siem->count() == 64; }, {}}});
+    BOOST_TEST(siem->messages().front().find("number 36\"") != std::string::npos);
+    BOOST_TEST(siem->messages().back().find("number 99\"") != std::string::npos);
+    BOOST_TEST(d.now().events_dropped == 36);
+}
+
 BOOST_AUTO_TEST_CASE(the_pace_is_kept)
 {
     stage s;
