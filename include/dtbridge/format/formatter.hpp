@@ -90,13 +90,13 @@ public:
     /// header with app name dtbridge.
     struct event
     {
-        std::string type;  ///< "heartbeat", "test", ...
-        std::string name;  ///< short, for CEF's name
-        std::string message;
+        std::string type = {};  ///< "heartbeat", "test", ...
+        std::string name = {};  ///< short, for CEF's name
+        std::string message = {};
         std::int64_t time = 0;  ///< ms
         int severity = 3;       ///< 1 to 10
-        std::string master, destination;
-        std::optional<std::int64_t> count;
+        std::string master = {}, destination = {};
+        std::optional<std::int64_t> count = {};
     };
     verdict bridge_event(const event& e, std::string_view version, std::string& out);
 
