@@ -14,8 +14,8 @@ namespace
 template <std::size_t Index>
 int not_built(const arguments&);
 
-constexpr std::array<std::string_view, 10> later = {
-    "status", "test", "explain", "export", "replay", "backfill", "tune", "models", "setup", "recover"};
+constexpr std::array<std::string_view, 7> later = {
+    "test", "export", "backfill", "tune", "models", "setup", "recover"};
 
 template <std::size_t Index>
 int not_built(const arguments&)
@@ -44,16 +44,26 @@ constexpr std::array table = {
             "deletes the state of a master or destination that is no longer configured",
             forget},
     command{"version", "", "prints the version and those of the libraries in use", version},
-    command{"status", "", "not built yet", not_built<0>},
-    command{"test", "", "not built yet", not_built<1>},
-    command{"explain", "", "not built yet", not_built<2>},
-    command{"export", "", "not built yet", not_built<3>},
-    command{"replay", "", "not built yet", not_built<4>},
-    command{"backfill", "", "not built yet", not_built<5>},
-    command{"tune", "", "not built yet", not_built<6>},
-    command{"models", "", "not built yet", not_built<7>},
-    command{"setup", "", "not built yet", not_built<8>},
-    command{"recover", "", "not built yet", not_built<9>},
+    command{"status",
+            "[--json]",
+            "shows masters, cursors, lag, last errors and how often policy lines spoke",
+            status},
+    command{"explain",
+            "--master M --pbid N [--json]",
+            "tells why each destination got a breach or not, and when",
+            explain},
+    command{"replay",
+            "--destination D [--master M] [--model GLOB] [--from T] [--to T] [--pbid N] [--pace N/s] "
+            "[--dry-run]",
+            "sends archived breaches to a destination again",
+            replay},
+    command{"test", "", "not built yet", not_built<0>},
+    command{"export", "", "not built yet", not_built<1>},
+    command{"backfill", "", "not built yet", not_built<2>},
+    command{"tune", "", "not built yet", not_built<3>},
+    command{"models", "", "not built yet", not_built<4>},
+    command{"setup", "", "not built yet", not_built<5>},
+    command{"recover", "", "not built yet", not_built<6>},
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include <iostream>
+#include <memory>
 
 #include <boost/json/serialize.hpp>
 #include <boost/json/string_view.hpp>
@@ -6,6 +7,7 @@
 
 #include <dtbridge/core/breach.hpp>
 #include <dtbridge/core/text.hpp>
+#include <dtbridge/deliver/throttles.hpp>
 #include <dtbridge/rules/policy.hpp>
 
 #include "app/breach_input.hpp"
@@ -31,9 +33,6 @@ rules::policy load_rules(const std::string& file)
         std::cerr << config::to_line(p) << '\n';
     if (!loaded.ok)
         throw action_error(file + " cannot be used");
-    if (!loaded.value.throttles().empty())
-        throw action_error(file + ":" + std::to_string(loaded.value.throttles().front().line) +
-                           ": throttle: not built yet; take the [[throttle]] tables out");
     return std::move(loaded.value);
 }
 
@@ -44,10 +43,24 @@ int filter(const arguments& args)
     const auto said = parse(args, "filter", {{"rules", "F", "mapping file, TOML or CSV", true}}, 1);
     if (!said)
         return exit_done;
-    const auto policy = load_rules(said->get("rules"));
+    const auto policy = std::make_shared<const rules::policy>(load_rules(said->get("rules")));
+    deliver::throttles throttles;  // start empty, and count on the times of the input (product.md 5)
+    throttles.follow(policy);
     std::string line;
     const auto print = [&](const breach& b, const breach_key& key) {
-        const auto d = policy.decide(b);
+        auto d = policy->decide(b);
+        if (d.forward && throttles.any())
+        {
+            if (const auto by = throttles.ask(b, "", key.created, d.always))
+            {
+                d.forward = false;
+                d.reason = deliver::describe(policy->throttles()[*by], policy->file()) + " holds it back";
+            }
+            else
+            {
+                throttles.passed();
+            }
+        }
         line = "{\"pbid\":" + std::to_string(key.pbid) + ",\"forward\":" + (d.forward ? "true" : "false") +
                ",\"reason\":" + quoted(d.reason) + ",\"created\":" + std::to_string(key.created) +
                ",\"model\":" + quoted(model_path(string_member(b.then, "name"))) +

@@ -24,7 +24,8 @@ struct recipe
     format::options options;
     format::field_map fields;
     format::master_info master;
-    std::shared_ptr<const rules::policy> policy;  ///< null: every breach
+    std::shared_ptr<const rules::policy> policy;        ///< null: every breach
+    std::shared_ptr<const rules::inventory> inventory;  ///< null: none
 };
 
 format::field_map load_fields(const format::options& o, const std::string& file)
@@ -91,6 +92,9 @@ recipe from_destination(const parsed& said)
     r.fields = load_fields(r.options, d.options.fields_file);
     r.policy = d.policy;
     r.master = to_master_info(find_master(c, said.get("master", d.options.masters.front())));
+    for (const auto& e : c.enrich)
+        if (e.master == r.master.name)
+            r.inventory = e.inventory;
     return r;
 }
 
@@ -118,7 +122,11 @@ int format_breaches(const arguments& args)
 
     std::string message;
     const auto print = [&](const breach& b, const breach_key& key) -> std::string {
-        const auto decision = r.policy ? r.policy->decide(b) : rules::decision{};
+        rules::known_labels known;
+        known.master = &master.labels;
+        if (r.inventory)
+            known.inventory = r.inventory->find(b);
+        const auto decision = r.policy ? r.policy->decide(b, known) : rules::decision{};
         if (!decision.forward && !r.options.mark_held_back)
             return {};
         message.clear();

@@ -13,6 +13,9 @@ int sign(const arguments& args);
 int get(const arguments& args);
 int profiles(const arguments& args);
 int forget(const arguments& args);
+int status(const arguments& args);
+int explain(const arguments& args);
+int replay(const arguments& args);
 int version(const arguments& args);
 
 }  // namespace dtbridge::app

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
@@ -223,6 +225,19 @@ std::string control_path_for_service(const std::string& state_dir)
         return folders.substr(0, folders.find(':')) + "/control.sock";
     }
     return state_dir + "/control.sock";
+}
+
+void link_control(const std::string& state_dir)
+{
+    const auto real = control_path_for_service(state_dir);
+    const auto link = state_dir + "/control.sock";
+    if (real == link)
+        return;
+    // The state folder's lock is held: what is here belongs to nobody alive. A dangling link does no harm.
+    ::unlink(link.c_str());
+    if (::symlink(real.c_str(), link.c_str()) != 0)
+        log::warning(
+            "control", "", link + ": no link to the control socket can be made: " + std::strerror(errno));
 }
 
 std::optional<boost::json::object> ask_service(

@@ -60,6 +60,11 @@ private:
 /// state_dir/control.sock.
 std::string control_path_for_service(const std::string& state_dir);
 
+/// Makes state_dir/control.sock lead to the socket of control_path_for_service, so that commands, which know
+/// state_dir alone, find a service that systemd gave a runtime directory. Without it commands find that of
+/// the installed state_dir only.
+void link_control(const std::string& state_dir);
+
 /// Asks a running service. Nothing where none listens; throws action_error where one listens and does not
 /// answer properly. on_progress gets the progress of long work, which is passed over without it.
 std::optional<boost::json::object> ask_service(

@@ -15,7 +15,7 @@
 #include <dtbridge/core/log.hpp>
 
 #include "app/command.hpp"
-#include "app/host.hpp"
+#include "app/destination_settings.hpp"
 #include "app/load_config.hpp"
 #include "app/reload.hpp"
 #include "app/retention.hpp"
@@ -38,6 +38,9 @@ constexpr auto deliveries_limit = 4s;
 constexpr auto reopen_interval = 60s;
 constexpr auto space_interval = 60s;
 constexpr auto retention_interval = std::chrono::hours(1);
+constexpr auto inventory_interval = 5s;
+constexpr auto first_lines_saved = 60s;
+constexpr auto lines_interval = 10min;
 
 std::string words_of(const std::exception_ptr& error)
 {
@@ -53,25 +56,6 @@ std::string words_of(const std::exception_ptr& error)
     {
         return "unknown error";
     }
-}
-
-deliver::settings to_settings(const config::destination& d)
-{
-    deliver::settings s;
-    s.options = d.options;
-    s.policy = d.policy;
-    s.fields_text = d.fields_text;
-    s.version = DTBRIDGE_VERSION;
-    format::field_map fields;
-    if (d.options.format.format != format::kind::json)
-    {
-        // The text was checked when the configuration was loaded; the map is made from exactly that text.
-        auto map = format::load_field_map_text(
-            d.options.format.format, d.fields_text, d.options.fields_file, d.options.format.cef_version);
-        fields = std::move(map.value);
-    }
-    s.formatter = std::make_shared<format::formatter>(d.options.format, std::move(fields), host_name());
-    return s;
 }
 
 }  // namespace
@@ -103,6 +87,7 @@ void service::impl::start_control()
         control.reset();
         return;
     }
+    link_control(config.service.state_dir);
     others.spawn("control", control->run());
 }
 
@@ -183,6 +168,7 @@ void service::impl::attach(destination& d, const std::string& master_name)
         std::find(wanted.begin(), wanted.end(), master_name) == wanted.end())
         return;
     d.delivery->add_master(m->second.store, to_master_info(m->second.options));
+    d.delivery->enrich(master_name, inventories.of(master_name));
     d.masters.insert(master_name);
 }
 
@@ -196,6 +182,11 @@ outcome<bool> service::impl::start_destination(const config::destination& d)
     auto& added = destinations[d.options.name];
     added.config = d;
     added.delivery = std::make_unique<deliver::delivery>(ex, to_settings(d), *first_ran);
+    if (auto lines = store->policy_lines(d.options.name); lines)
+        added.delivery->lines().restore(*lines, now_ms());
+    else
+        log::warning(
+            "deliver", d.options.name, lines.error().detail, {{"next", "its lines count from zero"}});
     for (const auto& name : d.options.masters)
         attach(added, name);
     deliveries.spawn(d.options.name, added.delivery->run());
@@ -396,6 +387,54 @@ awaitable<void> service::impl::keep_space()
     }
 }
 
+/// Inventories are read again when their files change (product.md, [enrich]).
+awaitable<void> service::impl::keep_enriched()
+{
+    asio::steady_timer timer(ex);
+    for (;;)
+    {
+        timer.expires_after(inventory_interval);
+        co_await timer.async_wait(asio::use_awaitable);
+        const auto changed = co_await inventories.look(worker);
+        for (const auto& name : changed)
+            for (auto& [destination_name, d] : destinations)
+                d.delivery->enrich(name, inventories.of(name));
+    }
+}
+
+/// What the lines of policies spoke outlives a restart; written rarely, and only where something changed.
+awaitable<void> service::impl::keep_line_counts()
+{
+    asio::steady_timer timer(ex);
+    timer.expires_after(first_lines_saved);
+    for (;;)
+    {
+        co_await timer.async_wait(asio::use_awaitable);
+        save_line_counts();
+        timer.expires_after(lines_interval);
+    }
+}
+
+void service::impl::save_line_counts()
+{
+    for (auto& [name, d] : destinations)
+    {
+        auto& lines = d.delivery->lines();
+        const auto changes = lines.take_changes(now_ms());
+        if (changes.lines.empty() && !changes.all)
+            continue;
+        if (auto saved = store->save_policy_lines(name, changes.lines, changes.all, changes.oldest_hour);
+            !saved)
+        {
+            lines.not_saved();
+            log::warning("deliver",
+                         name,
+                         "how often the lines of its policy spoke could not be saved",
+                         {{"error", saved.error().detail}});
+        }
+    }
+}
+
 /// Fed only while the I/O loop and the worker both move.
 awaitable<void> service::impl::feed_watchdog(std::chrono::milliseconds interval)
 {
@@ -564,6 +603,7 @@ awaitable<void> service::impl::apply(config::configuration next)
     }
 
     config = std::move(next);
+    inventories.follow(config.enrich);
 
     // What changed or is new.
     for (const auto& wanted : config.masters)
@@ -617,6 +657,8 @@ awaitable<void> service::impl::stop()
     notify.stopping();
     others.cancel("reopen");
     others.cancel("space");
+    others.cancel("enrich");
+    others.cancel("lines");
     others.cancel("reload");
     polls.cancel();
     const auto polled = co_await polls.join(polls_limit);
@@ -634,6 +676,7 @@ awaitable<void> service::impl::stop()
         deliveries.cancel();
         co_await deliveries.join(500ms);
     }
+    save_line_counts();
     others.cancel();
     co_await others.join(500ms);
     // Commits that are on their way are waited for: they are short, and a kill would only cost a repeat.
@@ -669,6 +712,7 @@ awaitable<int> service::run(config::configuration first)
 {
     auto& self = *impl_;
     self.config = std::move(first);
+    self.inventories.follow(self.config.enrich);
     auto prepared = self.prepare();
     if (!prepared)
     {
@@ -699,6 +743,8 @@ awaitable<int> service::run(config::configuration first)
     self.start_listener();
     self.others.spawn("reopen", self.reopen_masters());
     self.others.spawn("space", self.keep_space());
+    self.others.spawn("enrich", self.keep_enriched());
+    self.others.spawn("lines", self.keep_line_counts());
     if (const auto interval = self.notify.watchdog_interval(); interval.count() > 0)
         self.others.spawn("watchdog", self.feed_watchdog(interval));
 

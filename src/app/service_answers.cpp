@@ -36,7 +36,11 @@ boost::json::object service::impl::status_json() const
         master_list.push_back(to_json(facts, bytes == archive_bytes.end() ? 0 : bytes->second));
     }
     for (const auto& [name, d] : destinations)
-        destination_list.push_back(to_json(d.delivery->now()));
+    {
+        auto one = to_json(d.delivery->now());
+        add_policy_lines(one, d.delivery->lines().list(now_ms()));
+        destination_list.push_back(std::move(one));
+    }
     o["ready"] = reasons.empty();
     o["reasons"] = std::move(reasons);
     o["masters"] = std::move(master_list);
@@ -111,6 +115,7 @@ awaitable<boost::json::object> service::impl::answer(boost::json::object request
         question{"status", &impl::answer_status},
         question{"sign", &impl::answer_sign},
         question{"get", &impl::answer_get},
+        question{"replay", nullptr, &impl::answer_replay},
     };
     const auto command = text_member(request, "command");
     for (const auto& q : known)

@@ -20,6 +20,7 @@
 #include <dtbridge/poll/poller.hpp>
 
 #include "app/control.hpp"
+#include "app/enrichment.hpp"
 #include "app/health.hpp"
 #include "app/notify.hpp"
 #include "app/service.hpp"
@@ -71,6 +72,9 @@ struct service::impl
     // Run
     awaitable<void> reopen_masters();
     awaitable<void> keep_space();
+    awaitable<void> keep_enriched();
+    awaitable<void> keep_line_counts();
+    void save_line_counts();
     awaitable<void> feed_watchdog(std::chrono::milliseconds interval);
     void hang_up();
     awaitable<void> reload_as_asked();
@@ -87,6 +91,7 @@ struct service::impl
     awaitable<boost::json::object> answer_status(boost::json::object request);
     awaitable<boost::json::object> answer_sign(boost::json::object request);
     awaitable<boost::json::object> answer_get(boost::json::object request);
+    awaitable<boost::json::object> answer_replay(boost::json::object request, asker& back);
     boost::json::object status_json() const;
     std::int64_t master_now(const master& m) const;  ///< ms, by the master's clock as far as it is known
 
@@ -103,6 +108,8 @@ struct service::impl
     std::map<std::string, master> masters;
     std::map<std::string, destination> destinations;
     std::vector<std::unique_ptr<deliver::delivery>> abandoned;  ///< run() still uses them: a disk hangs
+    enrichment inventories;
+    std::set<std::string> replaying;  ///< destinations with a replay under way
     std::map<std::string, std::int64_t> archive_bytes;
     std::unique_ptr<control_server> control;
     std::unique_ptr<health_listener> listener;

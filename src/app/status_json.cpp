@@ -1,5 +1,7 @@
 #include "app/status_json.hpp"
 
+#include <algorithm>
+
 #include <boost/json/array.hpp>
 
 #include <dtbridge/core/time.hpp>
@@ -80,10 +82,41 @@ boost::json::object to_json(const deliver::status& d)
     o["sent"] = d.sent;
     o["confirmed"] = d.confirmed;
     o["held_back"] = d.held_back;
+    o["forwarded"] = d.forwarded;
+    o["throttled"] = d.throttled;
     o["shortened"] = d.shortened;
     o["undeliverable"] = d.undeliverable;
     o["lost"] = d.lost;
     return o;
+}
+
+void add_policy_lines(boost::json::object& destination, std::vector<deliver::line_status> lines)
+{
+    constexpr std::size_t most = 5000;
+    const auto all = lines.size();
+    if (all > most)
+    {
+        std::stable_partition(lines.begin(), lines.end(), [](const deliver::line_status& l) {
+            return l.since_start > 0 || l.last_24h > 0;
+        });
+        lines.resize(most);
+    }
+    boost::json::array list;
+    list.reserve(lines.size());
+    for (const auto& l : lines)
+    {
+        boost::json::object o;
+        o["line"] = l.line;
+        o["file"] = l.file;
+        o["text"] = l.text;
+        o["since_start"] = l.since_start;
+        o["last_24h"] = l.last_24h;
+        o["never_in_a_week"] = l.never_in_a_week;
+        list.push_back(std::move(o));
+    }
+    destination["policy_lines"] = std::move(list);
+    if (all > most)
+        destination["policy_lines_left_out"] = all - most;
 }
 
 }  // namespace dtbridge::app

@@ -93,9 +93,12 @@ public:
                                                      std::int64_t seq) override;
     awaitable<outcome<bool>> confirm(std::string destination, confirmed_batch batch) override;
     awaitable<outcome<bool>> forget_cursor(std::string destination) override;
-    awaitable<outcome<std::string>> remember(std::string text) override;
+    awaitable<outcome<std::vector<throttle_window>>> throttle_windows(std::string destination) override;
+    awaitable<outcome<bool>> note_summary(std::string destination, throttle_window w) override;
+    awaitable<outcome<std::string>> remember(std::string text, std::string name) override;
     awaitable<outcome<std::optional<std::string>>> recall(std::string hash) override;
     awaitable<outcome<std::vector<confirmed_record>>> confirmed(std::int64_t seq) override;
+    awaitable<outcome<std::vector<breach_history>>> history(std::int64_t pbid) override;
     awaitable<outcome<bool>> set_aside(std::string raw, std::string reason) override;
     awaitable<outcome<bool>> note_state(breach_key key,
                                         bool acknowledged,
@@ -377,9 +380,25 @@ awaitable<outcome<bool>> file_archive::forget_cursor(std::string destination)
     return change<bool>(std::move(work));
 }
 
-awaitable<outcome<std::string>> file_archive::remember(std::string text)
+awaitable<outcome<std::vector<throttle_window>>> file_archive::throttle_windows(std::string destination)
 {
-    auto work = [this, text = std::move(text)](store& s) { return s.remember(text, pool_->clock()); };
+    auto work = [destination = std::move(destination)](store& s) { return s.throttle_windows(destination); };
+    return run<std::vector<throttle_window>>(std::move(work));
+}
+
+awaitable<outcome<bool>> file_archive::note_summary(std::string destination, throttle_window w)
+{
+    auto work = [destination = std::move(destination), w = std::move(w)](store& s) {
+        return s.note_summary(destination, w);
+    };
+    return change<bool>(std::move(work));
+}
+
+awaitable<outcome<std::string>> file_archive::remember(std::string text, std::string name)
+{
+    auto work = [this, text = std::move(text), name = std::move(name)](store& s) {
+        return s.remember(text, name, pool_->clock());
+    };
     return change<std::string>(std::move(work));
 }
 
@@ -393,6 +412,12 @@ awaitable<outcome<std::vector<confirmed_record>>> file_archive::confirmed(std::i
 {
     auto work = [seq](store& s) { return s.confirmed(seq); };
     return run<std::vector<confirmed_record>>(std::move(work));
+}
+
+awaitable<outcome<std::vector<breach_history>>> file_archive::history(std::int64_t pbid)
+{
+    auto work = [pbid](store& s) { return s.history(pbid); };
+    return run<std::vector<breach_history>>(std::move(work));
 }
 
 awaitable<outcome<bool>> file_archive::set_aside(std::string raw, std::string reason)

@@ -104,6 +104,44 @@ CREATE TABLE set_aside(
     hash BLOB NOT NULL UNIQUE,
     at   INTEGER NOT NULL);
 )",
+    R"(
+-- Found after polling had passed its time.
+ALTER TABLE breach ADD COLUMN late INTEGER NOT NULL DEFAULT 0;
+-- The file's name, for reasons that are worked out again.
+ALTER TABLE text ADD COLUMN name TEXT NOT NULL DEFAULT '';
+
+ALTER TABLE cursor ADD COLUMN throttled INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE batch ADD COLUMN throttled INTEGER NOT NULL DEFAULT 0;
+
+-- Breaches that a policy forwards and that did not go: how is 1 throttled, 2 undeliverable.
+CREATE TABLE withheld(
+    cursor INTEGER NOT NULL,
+    seq    INTEGER NOT NULL,
+    how    INTEGER NOT NULL,
+    reason INTEGER NOT NULL,
+    PRIMARY KEY(cursor, seq)) WITHOUT ROWID;
+CREATE TABLE reason(
+    id    INTEGER PRIMARY KEY,
+    words TEXT NOT NULL UNIQUE);
+
+-- The latest window of each key of a throttle, as far as this master's breaches are in it.
+CREATE TABLE throttle(
+    cursor      INTEGER NOT NULL,
+    throttle    TEXT NOT NULL,
+    key         TEXT NOT NULL,
+    start       INTEGER NOT NULL,
+    ends        INTEGER NOT NULL,
+    passed      INTEGER NOT NULL,
+    held        INTEGER NOT NULL,
+    summed_up   INTEGER NOT NULL,
+    first       INTEGER NOT NULL,
+    last        INTEGER NOT NULL,
+    last_model  TEXT NOT NULL,
+    last_device TEXT NOT NULL,
+    last_url    TEXT NOT NULL,
+    PRIMARY KEY(cursor, throttle, key)) WITHOUT ROWID;
+CREATE INDEX throttle_age ON throttle(cursor, start);
+)",
 };
 
 constexpr const char* service_steps[] = {
@@ -111,6 +149,21 @@ constexpr const char* service_steps[] = {
 CREATE TABLE destination(
     name      TEXT PRIMARY KEY,
     first_ran INTEGER NOT NULL) WITHOUT ROWID;
+)",
+    R"(
+-- How often the lines of a destination's policy spoke. line: file and text.
+CREATE TABLE policy_line(
+    id          INTEGER PRIMARY KEY,
+    destination TEXT NOT NULL,
+    line        TEXT NOT NULL,
+    since       INTEGER NOT NULL,
+    last_spoke  INTEGER NOT NULL,
+    UNIQUE(destination, line));
+CREATE TABLE policy_hour(
+    line  INTEGER NOT NULL,
+    hour  INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    PRIMARY KEY(line, hour)) WITHOUT ROWID;
 )",
 };
 

@@ -101,8 +101,14 @@ public:
     outcome<std::vector<std::string>> orphans(const std::vector<std::string>& masters,
                                               const std::vector<std::string>& destinations) override;
     outcome<bool> forget_destination(const std::string& destination) override;
+    outcome<std::vector<policy_line_record>> policy_lines(const std::string& destination) override;
+    outcome<bool> save_policy_lines(const std::string& destination,
+                                    const std::vector<policy_line_record>& lines,
+                                    bool all,
+                                    std::int64_t oldest_hour) override;
 
 private:
+    void forget_lines(const std::string& destination);
     std::optional<std::int64_t> stored(const std::string& destination);
 
     std::string masters_;
@@ -135,6 +141,10 @@ outcome<std::int64_t> locked_store::first_ran(const std::string& destination,
             db::query q(db_->prepared("UPDATE destination SET name = ? WHERE name = ?"));
             q->bind(1, destination).bind(2, formerly);
             q->run();
+            db::query lines(
+                db_->prepared("UPDATE OR IGNORE policy_line SET destination = ? WHERE destination = ?"));
+            lines->bind(1, destination).bind(2, formerly);
+            lines->run();
         }
         else
         {
@@ -162,6 +172,92 @@ outcome<bool> locked_store::forget_destination(const std::string& destination)
         db::query q(db_->prepared("DELETE FROM destination WHERE name = ?"));
         q->bind(1, destination);
         q->run();
+        forget_lines(destination);
+        commit.commit();
+        return true;
+    }
+    catch (const db::error& e)
+    {
+        return e.reason();
+    }
+}
+
+void locked_store::forget_lines(const std::string& destination)
+{
+    for (const char* sql :
+         {"DELETE FROM policy_hour WHERE line IN (SELECT id FROM policy_line WHERE destination = ?)",
+          "DELETE FROM policy_line WHERE destination = ?"})
+    {
+        db::query q(db_->prepared(sql));
+        q->bind(1, destination);
+        q->run();
+    }
+}
+
+outcome<std::vector<policy_line_record>> locked_store::policy_lines(const std::string& destination)
+{
+    try
+    {
+        std::vector<policy_line_record> out;
+        db::query q(
+            db_->prepared("SELECT l.line, l.since, l.last_spoke, h.hour, h.count FROM policy_line AS l "
+                          "LEFT JOIN policy_hour AS h ON h.line = l.id WHERE l.destination = ? "
+                          "ORDER BY l.id, h.hour"));
+        q->bind(1, destination);
+        while (q->step())
+        {
+            if (out.empty() || out.back().line != q->text(0))
+            {
+                policy_line_record r;
+                r.line = q->text(0);
+                r.since = q->integer(1);
+                r.last_spoke = q->integer(2);
+                out.push_back(std::move(r));
+            }
+            if (!q->is_null(3))
+                out.back().hours.emplace_back(q->integer(3), q->integer(4));
+        }
+        return out;
+    }
+    catch (const db::error& e)
+    {
+        return e.reason();
+    }
+}
+
+outcome<bool> locked_store::save_policy_lines(const std::string& destination,
+                                              const std::vector<policy_line_record>& lines,
+                                              bool all,
+                                              std::int64_t oldest_hour)
+{
+    try
+    {
+        db_->set_durability(db::connection::durability::normal);
+        db::transaction commit(*db_);
+        if (all)
+            forget_lines(destination);
+        {
+            db::query line(db_->prepared(
+                "INSERT INTO policy_line(destination, line, since, last_spoke) VALUES(?, ?, ?, ?) "
+                "ON CONFLICT(destination, line) DO UPDATE SET since = excluded.since, "
+                "last_spoke = excluded.last_spoke RETURNING id"));
+            db::query hour(
+                db_->prepared("INSERT OR REPLACE INTO policy_hour(line, hour, count) VALUES(?, ?, ?)"));
+            for (const auto& r : lines)
+            {
+                line->bind(1, destination).bind(2, r.line).bind(3, r.since).bind(4, r.last_spoke);
+                const auto id = line->step() ? line->integer(0) : 0;
+                line->run();
+                for (const auto& [at, count] : r.hours)
+                {
+                    hour->bind(1, id).bind(2, at).bind(3, count);
+                    hour->run();
+                }
+            }
+            db::query old(db_->prepared("DELETE FROM policy_hour WHERE hour < ?"));
+            old->bind(1, oldest_hour);
+            old->run();
+        }
         commit.commit();
         return true;
     }
@@ -204,6 +300,30 @@ outcome<std::vector<std::string>> locked_store::orphans(const std::vector<std::s
 }
 
 }  // namespace
+
+outcome<std::optional<std::int64_t>> service_store::look_up_first_ran(const std::string& state_dir,
+                                                                      const std::string& destination)
+{
+    std::optional<std::int64_t> at;
+    try
+    {
+        const auto path = state_dir + "/service.db";
+        if (::access(path.c_str(), F_OK) != 0)
+            return at;
+        db::open_options options;
+        options.writable = false;
+        db::connection file(path, options);
+        db::query q(file.prepared("SELECT first_ran FROM destination WHERE name = ?"));
+        q->bind(1, destination);
+        if (q->step())
+            at = q->integer(0);
+        return at;
+    }
+    catch (const db::error& e)
+    {
+        return e.reason();
+    }
+}
 
 outcome<std::unique_ptr<service_store>> service_store::open(const std::string& state_dir)
 {

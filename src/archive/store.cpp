@@ -279,7 +279,7 @@ added store::add(archive_block& block, std::int64_t now)
         db::query reused(file.prepared("SELECT 1 FROM seen WHERE pbid = ? AND created <> ? LIMIT 1"));
         db::query insert(
             file.prepared("INSERT INTO breach(seq, pbid, created, time, block, begins, length, acknowledged, "
-                          "comment_count, archive_only) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+                          "comment_count, archive_only, late) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
         db::query insert_block(
             file.prepared("INSERT INTO block(id, last_seq, archived, size, data) VALUES(?, ?, ?, ?, ?)"));
         std::int64_t block_id = brought->first_seq;
@@ -322,7 +322,7 @@ added store::add(archive_block& block, std::int64_t now)
             insert->bind(6, static_cast<std::int64_t>(begins - block_begins));
             insert->bind(7, static_cast<std::int64_t>(e->body.size()));
             insert->bind(8, std::int64_t{e->acknowledged}).bind(9, e->comment_count);
-            insert->bind(10, std::int64_t{block.archive_only});
+            insert->bind(10, std::int64_t{block.archive_only}).bind(11, std::int64_t{e->late});
             insert->run();
             fresh.push_back(e);
             ++seq;
@@ -574,12 +574,13 @@ bool store::confirm(const std::string& destination, const confirmed_batch& batch
     {
         db::query q(
             file.prepared("UPDATE cursor SET seq = ?, sent = sent + ?, held_back = held_back + ?, "
-                          "undeliverable = undeliverable + ? WHERE id = ?"));
+                          "undeliverable = undeliverable + ?, throttled = throttled + ? WHERE id = ?"));
         q->bind(1, batch.last_seq)
             .bind(2, batch.sent)
             .bind(3, batch.held_back)
             .bind(4, batch.undeliverable)
-            .bind(5, id);
+            .bind(5, batch.throttled)
+            .bind(6, id);
         q->run();
         if (file.changes() != 1)
             throw db::error(no_cursor(path_, destination));
@@ -587,11 +588,14 @@ bool store::confirm(const std::string& destination, const confirmed_batch& batch
     {
         db::query q(
             file.prepared("INSERT OR REPLACE INTO batch(cursor, last_seq, first_seq, at, sent, held_back, "
-                          "undeliverable, policy, fields) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+                          "undeliverable, policy, fields, throttled) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
         q->bind(1, id).bind(2, batch.last_seq).bind(3, batch.first_seq).bind(4, now).bind(5, batch.sent);
         q->bind(6, batch.held_back).bind(7, batch.undeliverable).bind(8, policy).bind(9, fields);
+        q->bind(10, batch.throttled);
         q->run();
     }
+    save_withheld(id, batch.withheld);
+    save_windows(id, batch.windows);
     commit.commit();
     std::int64_t everybody = batch.last_seq;
     {
@@ -614,6 +618,8 @@ bool store::forget_cursor(const std::string& destination)
     db::transaction commit(file);
     for (const char* sql : {"DELETE FROM batch WHERE cursor = ?",
                             "DELETE FROM lost WHERE cursor = ?",
+                            "DELETE FROM withheld WHERE cursor = ?",
+                            "DELETE FROM throttle WHERE cursor = ?",
                             "DELETE FROM cursor WHERE id = ?"})
     {
         db::query q(file.prepared(sql));
@@ -626,19 +632,19 @@ bool store::forget_cursor(const std::string& destination)
     return true;
 }
 
-std::string store::remember(const std::string& text, std::int64_t now)
+std::string store::remember(const std::string& text, const std::string& name, std::int64_t now)
 {
     auto hash = text::hex(sha256(text));
     auto& file = db();
     file.set_durability(db::connection::durability::full);
     db::transaction commit(file);
-    db::query q(
-        file.prepared("INSERT INTO text(hash, used, body) VALUES(?, ?, ?) "
-                      "ON CONFLICT(hash) DO UPDATE SET used = excluded.used, body = excluded.body"));
+    db::query q(file.prepared(
+        "INSERT INTO text(hash, used, body, name) VALUES(?, ?, ?, ?) ON CONFLICT(hash) DO UPDATE "
+        "SET used = excluded.used, body = excluded.body, name = excluded.name"));
     auto frame = compress_block(text);
     if (text.size() > block_limit_bytes)
         throw db::error(fail(errc::over_limit, path_ + ": a policy or field map of over 4 MiB is not kept"));
-    q->bind(1, hash).bind(2, now).bind_blob(3, frame);
+    q->bind(1, hash).bind(2, now).bind_blob(3, frame).bind(4, name);
     q->run();
     commit.commit();
     return hash;
@@ -651,36 +657,6 @@ std::optional<std::string> store::recall(const std::string& hash)
     if (!q->step() || q->is_null(0))
         return std::nullopt;
     return expand_text(q->blob(0), block_limit_bytes, path_, hash);
-}
-
-std::vector<confirmed_record> store::confirmed(std::int64_t seq)
-{
-    auto& file = db();
-    std::vector<confirmed_record> out;
-    db::query q(
-        file.prepared("SELECT b.first_seq, b.last_seq, b.at, b.sent, b.held_back, b.undeliverable, "
-                      "coalesce(p.hash, ''), coalesce(f.hash, '') FROM batch AS b "
-                      "LEFT JOIN text AS p ON p.id = b.policy LEFT JOIN text AS f ON f.id = b.fields "
-                      "WHERE b.cursor = ?1 AND b.last_seq >= ?2 ORDER BY b.last_seq LIMIT 1"));
-    for (const auto& [name, cursor] : known_.cursors)
-    {
-        q->reset();
-        q->bind(1, cursor.id).bind(2, seq);
-        if (!q->step() || q->integer(0) > seq)
-            continue;
-        confirmed_record r;
-        r.destination = name;
-        r.batch.first_seq = q->integer(0);
-        r.batch.last_seq = q->integer(1);
-        r.at = q->integer(2);
-        r.batch.sent = q->integer(3);
-        r.batch.held_back = q->integer(4);
-        r.batch.undeliverable = q->integer(5);
-        r.batch.policy_hash = q->text(6);
-        r.batch.fields_hash = q->text(7);
-        out.push_back(std::move(r));
-    }
-    return out;
 }
 
 bool store::set_aside(const std::string& raw, const std::string& reason, std::int64_t now)
@@ -939,13 +915,21 @@ void store::forget_dropped()
     db::transaction commit(file);
     for (const auto& [name, cursor] : known_.cursors)
     {
-        db::query q(file.prepared("DELETE FROM batch WHERE cursor = ? AND last_seq < ?"));
-        q->bind(1, cursor.id).bind(2, known_.oldest_seq);
-        q->run();
+        for (const char* sql : {"DELETE FROM batch WHERE cursor = ? AND last_seq < ?",
+                                "DELETE FROM withheld WHERE cursor = ? AND seq < ?"})
+        {
+            db::query q(file.prepared(sql));
+            q->bind(1, cursor.id).bind(2, known_.oldest_seq);
+            q->run();
+        }
     }
     {
         db::query q(file.prepared("DELETE FROM change WHERE seq < ?"));
         q->bind(1, known_.oldest_seq);
+        q->run();
+    }
+    {
+        db::query q(file.prepared("DELETE FROM reason WHERE id NOT IN (SELECT reason FROM withheld)"));
         q->run();
     }
     // Policies are remembered at start and reload: those in force are among the newest, used by a batch or

@@ -81,9 +81,12 @@ public:
                                  std::int64_t seq);
     bool confirm(const std::string& destination, const confirmed_batch& batch, std::int64_t now);
     bool forget_cursor(const std::string& destination);
-    std::string remember(const std::string& text, std::int64_t now);
+    std::vector<throttle_window> throttle_windows(const std::string& destination);
+    bool note_summary(const std::string& destination, const throttle_window& w);
+    std::string remember(const std::string& text, const std::string& name, std::int64_t now);
     std::optional<std::string> recall(const std::string& hash);
     std::vector<confirmed_record> confirmed(std::int64_t seq);
+    std::vector<breach_history> history(std::int64_t pbid);
     bool set_aside(const std::string& raw, const std::string& reason, std::int64_t now);
     bool note_state(const breach_key& key, bool acknowledged, std::int64_t comment_count, std::int64_t now);
     std::vector<state_change> changes(const breach_key& key);
@@ -124,6 +127,10 @@ private:
     std::shared_ptr<const disk_block> body_block(std::int64_t id);
     std::optional<std::int64_t> text_id(const std::string& hash, std::int64_t now);
     std::int64_t used_bytes();
+    // Parts of a transaction: cursor is the row's id.
+    void save_withheld(std::int64_t cursor, const std::vector<withheld_breach>& rows);
+    void save_windows(std::int64_t cursor, const std::vector<throttle_window>& windows);
+    std::vector<breach_history::fate> fates_of(std::int64_t seq);
     void load_oldest(std::int64_t& oldest_seq, std::int64_t& oldest_archived);
 
     const std::string folder_;
@@ -134,6 +141,7 @@ private:
     known_facts known_;
     recent_blocks::part blocks_;
     bool loaded_ = false;
+    std::size_t windows_since_trim_ = 0;
 };
 
 }  // namespace dtbridge

@@ -3,6 +3,7 @@
 /// One function per table of product.md 2: reads the keys, appends every problem, fills the struct. A struct
 /// with problems is filled as far as it goes and is not used, because the whole set is refused.
 
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -20,6 +21,8 @@ struct context
 {
     report& problems;
     file_places places;
+    std::map<std::pair<std::string, rules::inventory_key>, std::shared_ptr<const rules::inventory>>
+        inventories = {};  ///< by path and key: read once where several masters share one
     /// A master's name is wrong or missing: lists of masters that match nothing are then not reported too.
     bool master_names_doubtful = false;
 };
@@ -28,6 +31,8 @@ struct context
 struct master_place
 {
     std::string name;
+    std::optional<enrich_options>
+        enrich;  ///< of [master.enrich]; an empty path: none, whatever [enrich] says
     std::optional<unsigned> minimal_line;  ///< where [master.query] has minimal = true
 };
 
@@ -47,6 +52,14 @@ void check_destinations(section& root,
                         context& c,
                         const std::vector<master_place>& masters,
                         std::vector<destination>& out);
+
+/// [enrich] or [master.enrich]; reports what is wrong in the file, too.
+std::optional<enrich_options> check_enrich(section s, context& c);
+/// Which master gets which: its own, else that of all.
+void check_enrichment(section& root,
+                      context& c,
+                      const std::vector<master_place>& masters,
+                      std::vector<enrich_options>& out);
 
 enum class tls_side { master, destination };
 void check_tls(section s, const context& c, tls_side side, net::tls_options& out);

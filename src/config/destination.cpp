@@ -183,7 +183,9 @@ void check_not_built(section& s, deliver::destination_options& out)
     if (s.read("updates", out.updates) && out.updates)
         s.error("updates", "updates = true is not built yet; expected false or to be left out");
     if (s.is_set("enrich"))
-        s.error("enrich", "enrich is not built yet; expected it to be left out");
+        s.error("enrich",
+                "labels belong to a master's breaches; expected [enrich] for all masters, or [master.enrich] "
+                "below one");
 }
 
 bool exists(const std::string& path)
@@ -233,15 +235,6 @@ void check_rules(section& s, context& c, policies& known, destination& out)
     }
     rules::loaded loaded = builtin.empty() ? rules::load_file(path, value) : rules::load_text(builtin, value);
     report_file(c, std::move(loaded.problems), path);
-    for (const rules::throttle& t : loaded.value.throttles())
-    {
-        problem p{path,
-                  t.line,
-                  "throttle",
-                  "throttles are not built yet; expected no [[throttle]] in a mapping file that is in use",
-                  false};
-        c.problems.append({p});
-    }
     out.policy = std::make_shared<const rules::policy>(std::move(loaded.value));
     known.by_path[path] = out.policy;
 }

@@ -30,8 +30,7 @@ void check_all(const node& tree, context& c, configuration& out)
     check_masters(root, c, out.masters, places);
     check_tokens(root, c, places, out.tokens);
     check_destinations(root, c, places, out.destinations);
-    if (root.is_set("enrich"))
-        root.error("enrich", "enrich is not built yet; expected it to be left out");
+    check_enrichment(root, c, places, out.enrich);
     root.finish();
     if (!root.is_set("master"))
         c.problems.warning(0, "master", "no [[master]]: nothing is polled; expected one for each appliance");

@@ -203,7 +203,7 @@ void check_labels(section& s, poll::master_options& out)
     }
 }
 
-void check_master(section& s, context& c, poll::master_options& out, std::optional<unsigned>& minimal_line)
+void check_master(section& s, context& c, poll::master_options& out, master_place& place)
 {
     if (!s.is_set("url"))
         s.error("url",
@@ -228,9 +228,9 @@ void check_master(section& s, context& c, poll::master_options& out, std::option
     check_labels(s, out);
     out.query = default_query();
     if (auto query = s.subsection("query"))
-        check_query(std::move(*query), out, minimal_line);
-    if (s.is_set("enrich"))
-        s.error("enrich", "enrich is not built yet; expected it to be left out");
+        check_query(std::move(*query), out, place.minimal_line);
+    if (auto enrich = s.subsection("enrich"))
+        place.enrich = check_enrich(std::move(*enrich), c);
     s.finish();
 }
 
@@ -383,7 +383,7 @@ void check_masters(section& root,
         master_place place;
         if (!names.check(s, master.name, master.formerly))
             c.master_names_doubtful = true;
-        check_master(s, c, master, place.minimal_line);
+        check_master(s, c, master, place);
         place.name = master.name;
         for (const poll::master_options& other : out)
             if (!master.url.empty() && other.url == master.url)

@@ -15,6 +15,7 @@
 #include <dtbridge/core/text.hpp>
 #include <dtbridge/core/time.hpp>
 #include <dtbridge/deliver/backoff.hpp>
+#include <dtbridge/deliver/throttles.hpp>
 #include <dtbridge/transport/pace.hpp>
 
 #include <algorithm>
@@ -45,14 +46,26 @@ constexpr duration retire_limit = seconds(5);
 constexpr duration same_words = seconds(60);
 /// Bridge events that wait for a connection; the oldest go first.
 constexpr std::size_t most_events = 64;
+/// Throttled breaches behind what is in flight; from then on the master waits for a confirmation.
+constexpr std::size_t most_remembered = 65536;
+/// Rows of what was passed over that wait for an archive that cannot be written; more are counted only.
+constexpr std::size_t most_rows = 65536;
+constexpr std::size_t most_window_rows = 32768;
+constexpr std::int64_t sample_interval_ms = 60'000;
 
 /// Settings as they are used, with what is counted per set.
 struct generation
 {
     settings with;
-    std::optional<std::int64_t> cutoff;  // ms: breaches created before are passed over
-    std::vector<std::int64_t> lines;
-    std::int64_t decided = 0;
+    std::optional<std::int64_t> cutoff;                         // ms: breaches created before are passed over
+    std::vector<std::shared_ptr<const std::string>> throttles;  // in words
+};
+
+/// A breach that a throttle held and whose cursor is not there yet: after a break it is held again.
+struct remembered
+{
+    std::int64_t seq = 0;
+    std::shared_ptr<const std::string> by;
 };
 
 /// Part of the way that is done but not saved.
@@ -94,6 +107,8 @@ struct feed
     std::int64_t done = 0;      // confirmed or passed over up to here
     std::int64_t counted = 0;   // decisions up to here are in the counters: a repeat is not counted twice
     std::int64_t too_long = 0;  // the same for what was too long for a datagram
+    std::deque<remembered> throttled;  // of (done, counted], by seq
+    std::shared_ptr<const rules::inventory> inventory;
     std::size_t in_flight = 0;
     flight* last = nullptr;  // its youngest flight
     std::deque<finished> unsaved;
@@ -118,12 +133,36 @@ struct flight
     bool is_batch() const { return messages > 0; }
 };
 
-void merge(confirmed_batch& into, const confirmed_batch& more)
+/// The last row of each key is the one that counts.
+void keep_last(std::vector<throttle_window>& windows)
+{
+    std::map<std::pair<std::string_view, std::string_view>, std::size_t> last;
+    for (std::size_t i = 0; i < windows.size(); ++i)
+        last[{windows[i].throttle, windows[i].key}] = i;
+    std::vector<throttle_window> kept;
+    kept.reserve(last.size());
+    for (const auto& [_, i] : last)
+        kept.push_back(std::move(windows[i]));
+    windows = std::move(kept);
+}
+
+void merge(confirmed_batch& into, confirmed_batch&& more)
 {
     into.last_seq = more.last_seq;
     into.sent += more.sent;
     into.held_back += more.held_back;
     into.undeliverable += more.undeliverable;
+    into.throttled += more.throttled;
+    if (!more.withheld.empty() && into.withheld.size() < most_rows)
+        into.withheld.insert(into.withheld.end(),
+                             std::make_move_iterator(more.withheld.begin()),
+                             std::make_move_iterator(more.withheld.end()));
+    if (!more.windows.empty())
+        into.windows.insert(into.windows.end(),
+                            std::make_move_iterator(more.windows.begin()),
+                            std::make_move_iterator(more.windows.end()));
+    if (into.windows.size() > most_window_rows)
+        keep_last(into.windows);
 }
 
 /// Whether another connection is needed for b than for a.
@@ -169,6 +208,7 @@ struct delivery::impl
           conn_bell(ex),
           run_bell(ex),
           event_bell(ex),
+          throttle_bell(ex),
           window(l.window),
           batch(transport::wire::datagram),
           retry(l.first_retry, l.last_retry),
@@ -189,7 +229,14 @@ struct delivery::impl
         next->with.options.name = name;
         if (next->with.options.start)
             next->cutoff = first_ran - next->with.options.start->count();
-        next->lines.resize(next->with.policy->lines().size());
+        for (const auto& t : next->with.policy->throttles())
+            next->throttles.push_back(
+                std::make_shared<const std::string>(describe(t, next->with.policy->file())));
+        if (next->with.throttled)
+            limiter.follow(next->with.policy);
+        const auto now = now_ms();
+        lines.follow(next->with.policy, now);
+        throttle_bell.ring();
         const auto pace = next->with.options.pace_per_second;
         if (!current || current->with.options.pace_per_second != pace)
             pacer = transport::pacer(pace);
@@ -309,11 +356,13 @@ struct delivery::impl
     {
         auto& m = *f.from;
         m.done = f.record.last_seq;
+        while (!m.throttled.empty() && m.throttled.front().seq <= m.done)
+            m.throttled.pop_front();
         m.waiting_since = m.lag() > 0 ? f.archived : 0;
         if (!m.unsaved.empty() && m.unsaved.back().by == f.by)
-            merge(m.unsaved.back().record, f.record);
+            merge(m.unsaved.back().record, std::move(f.record));
         else
-            m.unsaved.push_back(finished{f.record, f.by, clock::now()});
+            m.unsaved.push_back(finished{std::move(f.record), f.by, clock::now()});
         m.save_bell.ring();
         m.settled.ring();
     }
@@ -330,7 +379,7 @@ struct delivery::impl
         }
         if (m.last && !m.last->is_batch() && m.last->by == f.by)
         {
-            merge(m.last->record, f.record);
+            merge(m.last->record, std::move(f.record));
             m.last->archived = f.archived;
             return;
         }
@@ -351,6 +400,8 @@ struct delivery::impl
     {
         ++epoch;
         window.broken();
+        for (const auto& f : flights)
+            limiter.put_back(f.record.windows);
         flights.clear();
         for (auto& [_, m] : feeds)
         {
@@ -545,8 +596,17 @@ struct delivery::impl
                 co_await pause(m);
                 continue;
             }
+            auto windows = co_await m->store->throttle_windows(name);
+            if (!windows)
+            {
+                note(*m, m->read_error, "cannot read the throttles", windows.error());
+                co_await pause(m);
+                continue;
+            }
             mended(*m, m->read_error);
             m->retry.succeeded();
+            limiter.restore(m->info.name, *windows);
+            throttle_bell.ring();
             m->position = m->done = m->counted = cursor->seq;
             m->has_cursor = true;
             if (m->lag() == 0)
@@ -572,6 +632,11 @@ struct delivery::impl
             if (m->store->last_seq() <= m->position)
             {
                 co_await m->bell.wait(until_rung);
+                continue;
+            }
+            if (m->throttled.size() >= most_remembered)
+            {
+                co_await m->bell.wait(milliseconds(200));
                 continue;
             }
             auto turn = co_await turns.enter();
@@ -659,7 +724,10 @@ struct delivery::impl
             {
                 const bool still = co_await wait_for_pace(m, at, wait);
                 if (!still)
+                {
+                    limiter.put_back(f.record.windows);
                     co_return;
+                }
             }
             const bool sent = co_await send(std::move(f), span, at);
             if (!sent)
@@ -687,8 +755,6 @@ struct delivery::impl
         flight f;
         f.from = m;
         f.by = current;
-        auto& with = current->with;
-        const auto& o = with.options;
         batch.clear();
         in_batch.clear();
         const auto most = std::min({bounds.batch_messages, window.messages_free(), pacer.burst()});
@@ -704,68 +770,123 @@ struct delivery::impl
             // of a date.
             const auto created = a.key.created != 0 ? a.key.created : a.archived;
             if (current->cutoff && created < *current->cutoff)
-            {
                 count.passed_over += fresh;
-            }
             else if (auto read = scratch.read(a.body); !read)
-            {
-                if (fresh)
-                    undeliverable(*m, a.key, read.error().detail);
-                ++f.record.undeliverable;
-            }
-            else
-            {
-                auto said = with.policy->decide(scratch);
-                if (log::enabled(log::level::debug))
-                    log::debug("deliver",
-                               name,
-                               said.forward ? "forward" : "held back",
-                               {{"master", m->info.name},
-                                {"pbid", std::to_string(a.key.pbid)},
-                                {"reason", said.reason}});
-                if (!said.forward && !o.format.mark_held_back)
-                {
-                    ++f.record.held_back;
-                }
-                else
-                {
-                    message.clear();
-                    const auto became = with.formatter->message(scratch, m->info, said, message);
-                    if (became == format::verdict::undeliverable)
-                    {
-                        if (fresh)
-                            undeliverable(*m, a.key, "does not fit max_message, not even shortened");
-                        ++f.record.undeliverable;
-                    }
-                    else
-                    {
-                        const auto bytes = batch.bytes().size() + message.size();
-                        const auto free = window.bytes_free();
-                        if (batch.count() > 0 && bytes > std::min(free, bounds.batch_bytes))
-                            break;  // decided again with the next batch: what it counts is counted then
-                        batch.add(message);
-                        in_batch.push_back(next);
-                        ++f.record.sent;
-                        count.shortened += fresh && became == format::verdict::shortened;
-                    }
-                    // Marked breaches are sent, and still what the policy held back.
-                    f.record.held_back += !said.forward;
-                }
-                if (fresh)
-                {
-                    ++(said.forward ? count.forwarded : count.held_back);
-                    ++current->decided;
-                    if (said.line < current->lines.size())
-                        ++current->lines[said.line];
-                }
-            }
+                pass_over(*m, f, a, fresh, read.error().detail);
+            else if (!decide(*m, f, a, next, created, fresh))
+                break;  // does not fit: decided again with the next batch, what it counts is counted then
             f.record.last_seq = a.seq;
             f.archived = a.archived;
             m->counted = std::max(m->counted, a.seq);
         }
         f.messages = batch.count();
         f.bytes = batch.bytes().size();
+        // While what a break took back is sent again, the windows are ahead of the cursor.
+        if (limiter.any() && f.record.last_seq >= m->counted)
+            f.record.windows = limiter.take_changes(m->info.name);
+        if (const auto now = now_ms(); now - sampled_at >= sample_interval_ms)
+        {
+            sampled_at = now;
+            lines.sample(now);
+        }
         return f;
+    }
+
+    /// Decides what is in scratch and adds its message to the batch. False where the batch has no room for
+    /// it, and then nothing was counted.
+    bool decide(
+        feed& m, flight& f, const archived_breach& a, std::size_t place, std::int64_t created, bool fresh)
+    {
+        const auto& with = current->with;
+        latest_created = std::max(latest_created, created);
+        rules::known_labels known;
+        known.master = &m.info.labels;
+        if (m.inventory)
+            known.inventory = m.inventory->find(scratch);
+        const auto said = with.policy->decide(scratch, known);
+        const bool throttled = said.forward && with.throttled && limiter.any() &&
+                               is_throttled(m, f, a, created, said.always, fresh);
+        if (log::enabled(log::level::debug))
+            log::debug("deliver",
+                       name,
+                       throttled      ? "throttled"
+                       : said.forward ? "forward"
+                                      : "held back",
+                       {{"master", m.info.name},
+                        {"pbid", std::to_string(a.key.pbid)},
+                        {"reason", throttled ? f.record.withheld.back().reason : said.reason}});
+        if (!throttled && (said.forward || with.options.format.mark_held_back))
+        {
+            message.clear();
+            const auto became = with.formatter->message(scratch, m.info, said, message);
+            if (became == format::verdict::undeliverable)
+            {
+                pass_over(m, f, a, fresh, "does not fit max_message, not even shortened");
+            }
+            else
+            {
+                const auto bytes = batch.bytes().size() + message.size();
+                const auto free = window.bytes_free();
+                if (batch.count() > 0 && bytes > std::min(free, bounds.batch_bytes))
+                    return false;
+                batch.add(message);
+                in_batch.push_back(place);
+                ++f.record.sent;
+                count.shortened += fresh && became == format::verdict::shortened;
+                if (fresh && said.forward && with.throttled && limiter.any())
+                    limiter.passed();
+            }
+        }
+        // Marked breaches are sent, and still what the policy held back.
+        f.record.held_back += !said.forward;
+        if (!fresh)
+            return true;
+        if (throttled)
+            ++count.throttled;
+        else
+            ++(said.forward ? count.forwarded : count.held_back);
+        lines.spoke(said.line);
+        return true;
+    }
+
+    /// Whether a throttle holds what the rules forward; if so, it is noted. What was decided once stays: a
+    /// repeat is neither asked nor counted again.
+    bool is_throttled(
+        feed& m, flight& f, const archived_breach& a, std::int64_t created, bool always, bool fresh)
+    {
+        std::shared_ptr<const std::string> by;
+        if (fresh)
+        {
+            const auto which = limiter.ask(scratch, m.info.name, created, always);
+            if (!which)
+                return false;
+            by = current->throttles[*which];
+            limiter.held(format::breach_url(scratch, m.info));
+            m.throttled.push_back({a.seq, by});
+            throttle_bell.ring();
+        }
+        else
+        {
+            const auto at = std::lower_bound(
+                m.throttled.begin(), m.throttled.end(), a.seq, [](const remembered& r, std::int64_t seq) {
+                    return r.seq < seq;
+                });
+            if (at == m.throttled.end() || at->seq != a.seq)
+                return false;
+            by = at->by;
+        }
+        ++f.record.throttled;
+        f.record.withheld.push_back({a.seq, withheld_breach::cause::throttled, *by});
+        return true;
+    }
+
+    void pass_over(const feed& m, flight& f, const archived_breach& a, bool fresh, const std::string& why)
+    {
+        if (fresh)
+            undeliverable(m, a.key, why);
+        ++f.record.undeliverable;
+        f.record.withheld.push_back(
+            {a.seq, withheld_breach::cause::undeliverable, text::printable(why, 300)});
     }
 
     /// A write that is under way; by: for which master, null for a bridge event.
@@ -805,14 +926,14 @@ struct delivery::impl
         {
             // The flight is still there: a batch is confirmed only after send() told of it.
             const auto& a = span.breaches[in_batch[i]];
-            if (a.seq > m->too_long)
-                undeliverable(*m,
-                              a.key,
-                              "no datagram to this collector can carry it (" +
-                                  std::to_string(batch.piece(i).size()) + " bytes): lower max_message");
+            pass_over(*m,
+                      *mine,
+                      a,
+                      a.seq > m->too_long,
+                      "no datagram to this collector can carry it (" + std::to_string(batch.piece(i).size()) +
+                          " bytes): lower max_message");
             m->too_long = std::max(m->too_long, a.seq);
             --mine->record.sent;
-            ++mine->record.undeliverable;
             --count.sent;
         }
         co_return true;
@@ -907,6 +1028,79 @@ struct delivery::impl
                       {"count", std::to_string(std::exchange(unnamed, 0))}});
     }
 
+    // --- throttles
+    // --------------------------------------------------------------------------------------------------
+
+    /// The time by which windows end: behind on reading, that of the breaches that were seen last.
+    std::int64_t throttle_time() const
+    {
+        const auto now = now_ms();
+        for (const auto& [_, m] : feeds)
+            if (!m->has_cursor || m->position < m->store->last_seq())
+                return std::min(now, latest_created);
+        return now;
+    }
+
+    /// Tells, at most once, what was held back in windows that are over.
+    awaitable<void> sum_up()
+    {
+        while (!stopping)
+        {
+            const auto next = limiter.next_end();
+            if (!next)
+            {
+                co_await throttle_bell.wait(until_rung);
+                continue;
+            }
+            const auto told = limiter.take_summaries(throttle_time());
+            for (const auto& s : told)
+                co_await tell(s);
+            if (told.empty())
+                co_await throttle_bell.wait(
+                    milliseconds(std::clamp<std::int64_t>(*next - now_ms(), 250, 5000)));
+        }
+    }
+
+    awaitable<void> tell(const throttle_summary& s)
+    {
+        // First that it was told: a restart in between loses one event rather than tells it twice.
+        for (const auto& w : s.windows)
+        {
+            const auto at = feeds.find(w.master);
+            if (at == feeds.end())
+                continue;
+            auto store = at->second->store;
+            auto noted = co_await store->note_summary(name, w);
+            if (!noted)
+                log::warning(
+                    "deliver", name, "a summary could not be noted", {{"error", noted.error().detail}});
+        }
+        announce(summary_event(s));
+    }
+
+    static format::formatter::event summary_event(const throttle_summary& s)
+    {
+        const auto quoted = [](const std::string& t) { return t.empty() ? "none" : '"' + t + '"'; };
+        format::formatter::event e;
+        e.type = "throttled";
+        e.name = "Breaches throttled";
+        e.master = s.master;
+        e.count = s.held;
+        e.message = std::to_string(s.held) + (s.held == 1 ? " breach" : " breaches");
+        if (s.of_key_model)
+            e.message += " of model " + quoted(s.model);
+        if (s.of_key_device)
+            e.message += " on device " + quoted(s.device);
+        e.message += (s.held == 1 ? " was" : " were") + std::string(" held back by ") + s.throttle +
+                     ", the first created " + rfc3339_ms(s.first) + ", the last " + rfc3339_ms(s.last);
+        if (!s.of_key_model)
+            e.message += " of model " + quoted(s.model);
+        if (!s.of_key_device)
+            e.message += " on device " + quoted(s.device);
+        e.message += ": " + s.last_url;
+        return e;
+    }
+
     // --- cursors
     // ----------------------------------------------------------------------------------------------------
 
@@ -951,7 +1145,7 @@ struct delivery::impl
                  saved.error());
             if (!m->unsaved.empty() && m->unsaved.front().by == work.by)
             {
-                merge(work.record, m->unsaved.front().record);
+                merge(work.record, std::move(m->unsaved.front().record));
                 m->unsaved.pop_front();
             }
             m->unsaved.push_front(std::move(work));
@@ -976,14 +1170,16 @@ struct delivery::impl
             std::string policy_hash, fields_hash;
             if (auto policy = work.by->with.policy->text(); !policy.empty())
             {
-                auto hash = co_await m->store->remember(std::move(policy));
+                auto file = work.by->with.policy->file();
+                auto hash = co_await m->store->remember(std::move(policy), std::move(file));
                 if (!hash)
                     co_return hash.error();
                 policy_hash = std::move(*hash);
             }
             if (auto fields = work.by->with.fields_text; !fields.empty())
             {
-                auto hash = co_await m->store->remember(std::move(fields));
+                auto file = work.by->with.options.fields_file;
+                auto hash = co_await m->store->remember(std::move(fields), std::move(file));
                 if (!hash)
                     co_return hash.error();
                 fields_hash = std::move(*hash);
@@ -1016,6 +1212,7 @@ struct delivery::impl
         conn_bell.ring();
         run_bell.ring();
         event_bell.ring();
+        throttle_bell.ring();
         for (auto& [_, m] : feeds)
         {
             m->bell.ring();
@@ -1032,6 +1229,7 @@ struct delivery::impl
             start(m);
         tasks.spawn("connect", keep_connected());
         tasks.spawn("events", send_events());
+        tasks.spawn("throttles", sum_up());
         std::exception_ptr error;
         try
         {
@@ -1090,6 +1288,8 @@ struct delivery::impl
         }
         std::string announcing("events");
         co_await tasks.join(std::move(announcing), seconds(5));
+        std::string summing("throttles");
+        co_await tasks.join(std::move(summing), seconds(5));
         std::string connecting("connect");
         co_await tasks.join(std::move(connecting), seconds(5));
         if (conn)
@@ -1167,6 +1367,7 @@ struct delivery::impl
             tasks.cancel(m->saving);
             co_await tasks.join(std::move(saving), seconds(5));
         }
+        limiter.forget(m->info.name);
         // Flights of it that are still out keep it alive; nobody saves them, so they are repeated at worst.
         std::erase(leaving, m);
     }
@@ -1188,7 +1389,7 @@ struct delivery::impl
             s.cursors.push_back(std::move(c));
         }
         s.unconfirmed = window.unconfirmed();
-        s.policy_lines = current->lines;
+        s.policy_lines = lines.since_start();
         return s;
     }
 
@@ -1204,6 +1405,11 @@ struct delivery::impl
     doorbell conn_bell;  // for the task that keeps the connection
     doorbell run_bell;
     doorbell event_bell;
+    doorbell throttle_bell;
+    throttles limiter;
+    std::int64_t latest_created = 0;  // ms, of what was decided
+    line_counts lines;
+    std::int64_t sampled_at = 0;                  // ms
     std::deque<format::formatter::event> events;  // that were announced and not sent yet
     transport::send_window window;
     transport::pacer pacer{0};
@@ -1278,6 +1484,17 @@ void delivery::reconfigure(settings s)
         impl_->other_way = false;
     impl_->take_over(std::move(s));
     impl_->conn_bell.ring();
+}
+
+void delivery::enrich(std::string_view master, std::shared_ptr<const rules::inventory> with)
+{
+    if (const auto at = impl_->feeds.find(master); at != impl_->feeds.end())
+        at->second->inventory = std::move(with);
+}
+
+line_counts& delivery::lines()
+{
+    return impl_->lines;
 }
 
 void delivery::count_lost(std::int64_t breaches)

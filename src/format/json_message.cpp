@@ -487,6 +487,8 @@ void json_writer::bridge_member()
         };
         if (said_->labels != nullptr)
             labels(*said_->labels);  // the model's own come first: they say more
+        if (said_->inventory != nullptr)
+            labels(*said_->inventory);
         labels(master_->labels);
         keys_.resize(first_key);
         out += '}';

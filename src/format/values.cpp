@@ -216,19 +216,16 @@ item value_reader::get(derived id, std::string_view name)
         case derived::device_ipv6:
             return device_address(false, true);
         case derived::label:
-            // The model's own labels say more than the master's.
-            if (said_->labels != nullptr)
+            // The model's own labels say more than the inventory's, and those more than the master's.
+            for (const rules::labels* from : {said_->labels, said_->inventory, &master_->labels})
             {
-                for (const auto& [key, value] : *said_->labels)
+                if (from == nullptr)
+                    continue;
+                for (const auto& [key, value] : *from)
                 {
                     if (key == name)
                         return item(value);
                 }
-            }
-            for (const auto& [key, value] : master_->labels)
-            {
-                if (key == name)
-                    return item(value);
             }
             return {};
         case derived::master:

@@ -227,6 +227,8 @@ awaitable<outcome<bool>> intake::flush(std::optional<poll_position> position,
     block_.bytes.reserve(256);
     for (std::size_t i = 0; i < spans_.size(); ++i)
         block_.elements[i].body = std::string_view(block_.bytes).substr(spans_[i].first, spans_[i].second);
+    for (auto& e : block_.elements)
+        e.late = is_late(e.key);
     block_.archive_only = order_.archive_only;
     block_.position = position;
     if (counts)

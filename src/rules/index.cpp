@@ -100,6 +100,14 @@ found_rule model_index::find(const json::value& model) const
     return {};
 }
 
+bool model_matches(std::string_view glob, std::string_view name)
+{
+    std::string pattern, normal;
+    normal_name(pattern, glob);
+    normal_name(normal, name);
+    return text::glob_match(pattern, normal);
+}
+
 found_rule device_index::add(const device_key& key, std::size_t rule)
 {
     std::string identity = std::to_string(static_cast<int>(key.type)) + ':';
@@ -108,7 +116,7 @@ found_rule device_index::add(const device_key& key, std::size_t rule)
     else if (key.type == device_key::kind::ip)
         identity += key.network.base.text() + '/' + std::to_string(key.network.prefix);
     else
-        identity += key.text;
+        identity += (key.name.empty() ? "" : key.name + '=') + key.text;
     const auto [at, fresh] = seen_.try_emplace(identity, rule);
     if (!fresh)
         return at->second;
@@ -139,6 +147,14 @@ found_rule device_index::add(const device_key& key, std::size_t rule)
         case device_key::kind::tag:
             tags_.push_back({key.text, key.literals, rule});
             break;
+        case device_key::kind::label: {
+            auto group = std::find_if(
+                labels_.begin(), labels_.end(), [&key](const auto& g) { return g.first == key.name; });
+            if (group == labels_.end())
+                group = labels_.insert(group, {key.name, {}});
+            group->second.push_back({key.text, key.literals, rule});
+            break;
+        }
     }
     return {};
 }
@@ -147,6 +163,8 @@ void device_index::sort()
 {
     for (auto* globs : {&macs_, &hosts_, &types_, &tags_})
         sort_globs(*globs);
+    for (auto& [_, globs] : labels_)
+        sort_globs(globs);
     std::stable_sort(networks_.begin(), networks_.end(), [](const networks& a, const networks& b) {
         return a.host_bits() < b.host_bits();
     });
@@ -190,9 +208,37 @@ found_rule device_index::find_address(const std::vector<json::value>& devices) c
     return {};
 }
 
-found_rule device_index::find(const std::vector<json::value>& all) const
+found_rule device_index::find(const std::vector<json::value>& all, const known_labels& known) const
 {
-    if (empty() || all.empty())
+    if (empty())
+        return {};
+    if (const auto r = find_device(all))
+        return r;
+    return labels_.empty() ? found_rule() : find_label(known);
+}
+
+/// Of several labels that match, the most specific line; the inventory's value hides the master's.
+found_rule device_index::find_label(const known_labels& known) const
+{
+    const glob_rule* best = nullptr;
+    for (const auto& [name, globs] : labels_)
+    {
+        const auto* value = find_label_value(known, name);
+        if (value == nullptr)
+            continue;
+        const auto at = std::find_if(globs.begin(), globs.end(), [value](const glob_rule& g) {
+            return text::glob_match(g.pattern, *value);
+        });
+        if (at != globs.end() && (best == nullptr || at->literals > best->literals ||
+                                  (at->literals == best->literals && at->rule < best->rule)))
+            best = &*at;
+    }
+    return best == nullptr ? found_rule() : found_rule(best->rule);
+}
+
+found_rule device_index::find_device(const std::vector<json::value>& all) const
+{
+    if (all.empty())
         return {};
     const std::vector<json::value> devices(
         all.begin(), all.begin() + static_cast<std::ptrdiff_t>(std::min(all.size(), max_devices)));

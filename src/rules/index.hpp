@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <dtbridge/core/breach.hpp>
+#include <dtbridge/rules/policy.hpp>
 
 #include <rules/keys.hpp>
 
@@ -57,7 +58,7 @@ public:
     found_rule add(const device_key& key, std::size_t rule);
     void sort();
     /// Looks at every device of the breach; of two lines of one kind and specificity the earlier one wins.
-    found_rule find(const std::vector<json::value>& devices) const;
+    found_rule find(const std::vector<json::value>& devices, const known_labels& known) const;
     bool empty() const { return seen_.empty(); }
     bool has_tags() const { return !tags_.empty(); }
 
@@ -75,7 +76,11 @@ private:
 
     std::unordered_map<std::int64_t, std::size_t> dids_;
     std::vector<networks> networks_;
+    found_rule find_device(const std::vector<json::value>& all) const;
+    found_rule find_label(const known_labels& known) const;
+
     std::vector<glob_rule> macs_, hosts_, types_, tags_;
+    std::vector<std::pair<std::string, std::vector<glob_rule>>> labels_;  ///< by the label's name
     text_map seen_;
 };
 

@@ -12,7 +12,7 @@ namespace dtbridge::rules
 namespace
 {
 
-constexpr std::string_view device_prefixes = "did:, mac:, ip:, host:, type: or tag:";
+constexpr std::string_view device_prefixes = "did:, mac:, ip:, host:, type:, tag: or label:";
 
 char lower_char(char c)
 {
@@ -100,6 +100,12 @@ void normal_name(std::string& out, std::string_view name)
     }
 }
 
+bool is_label_name(std::string_view s)
+{
+    return !s.empty() && s.size() <= 63 &&
+           s.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == s.npos;
+}
+
 std::string parse_model_key(std::string_view written, model_key& out)
 {
     auto s = text::trim_blank(written);
@@ -128,7 +134,7 @@ std::string parse_model_key(std::string_view written, model_key& out)
         return {};
     }
     if (!take_prefix(s, "name:"))
-        for (const std::string_view prefix : {"did:", "mac:", "ip:", "host:", "type:", "tag:"})
+        for (const std::string_view prefix : {"did:", "mac:", "ip:", "host:", "type:", "tag:", "label:"})
             if (text::iequals(s.substr(0, prefix.size()), prefix))
                 return "found " + quoted(written) +
                        ", which is a key of [devices]; a model of that name is written \"name:" +
@@ -177,6 +183,14 @@ std::string parse_device_key(std::string_view written, device_key& out)
         if (s.empty())
             return found + "expected a name or a glob after the colon";
         out.text = std::string(s);
+    }
+    else if (wants("label:", device_key::kind::label))
+    {
+        const auto equals = s.find('=');
+        out.name = std::string(text::trim_blank(s.substr(0, equals)));
+        out.text = equals == s.npos ? "" : std::string(text::trim_blank(s.substr(equals + 1)));
+        if (!is_label_name(out.name) || out.text.empty())
+            return found + "expected a label and its value or a glob of it, such as \"label:site=plant-*\"";
     }
     else
         return found + "expected a key that starts with " + std::string(device_prefixes);

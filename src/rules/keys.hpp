@@ -22,9 +22,10 @@ struct model_key
 
 struct device_key
 {
-    enum class kind { did, mac, ip, host, type, tag };  ///< most specific first (product.md 5)
+    enum class kind { did, mac, ip, host, type, tag, label };  ///< most specific first (product.md 5)
     kind type = kind::did;
-    std::string text;  ///< the glob of mac, host, type and tag
+    std::string text;  ///< the glob of mac, host, type, tag and label
+    std::string name;  ///< of a label
     std::int64_t did = 0;
     ip_network network;
     std::size_t literals = 0;
@@ -33,6 +34,9 @@ struct device_key
 /// Lower case, with "::", "/" and " / " as one "/": what two spellings of one model's name have in common.
 /// out is replaced; it keeps its memory.
 void normal_name(std::string& out, std::string_view name);
+
+/// At most 63 letters, digits, _ and -.
+bool is_label_name(std::string_view s);
 
 /// Answers what is wrong with the key, or "".
 std::string parse_model_key(std::string_view written, model_key& out);

@@ -154,14 +154,25 @@ void policy::impl::number_lines()
         otherwise = m.score.spoken;
 }
 
-decision policy::decide(const breach& b) const
+const std::string* find_label_value(const known_labels& known, std::string_view name)
+{
+    for (const labels* from : {known.inventory, known.master})
+        if (from != nullptr)
+            for (const auto& [key, value] : *from)
+                if (key == name)
+                    return &value;
+    return nullptr;
+}
+
+decision policy::decide(const breach& b, const known_labels& known) const
 {
     const impl& p = *impl_;
     const mapping& m = p.file_rules;
     decision out;
+    out.inventory = known.inventory;
 
     const auto model_at = p.models.find(b.then);
-    const auto device_at = p.devices.find(b.devices);
+    const auto device_at = p.devices.find(b.devices, known);
     const rule* model = model_at ? &m.models[*model_at] : nullptr;
     const rule* device = device_at ? &m.devices[*device_at] : nullptr;
     // Whoever decides: what the file says about the model's severity and labels holds; a device's stands in
@@ -254,8 +265,8 @@ decision policy::decide(const breach& b) const
                 "no category to look for in categories" + p.places[line] + ", so it is forwarded");
             return out;
         }
-        const auto& known = m.categories.value;
-        if (std::find(known.begin(), known.end(), category) == known.end())
+        const auto& wanted = m.categories.value;
+        if (std::find(wanted.begin(), wanted.end(), category) == wanted.end())
         {
             say(false,
                 line,

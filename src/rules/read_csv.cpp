@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include <dtbridge/core/csv.hpp>
 #include <dtbridge/core/text.hpp>
 
 namespace dtbridge::rules
@@ -14,96 +15,7 @@ namespace
 constexpr std::array<std::string_view, 4> columns = {"model", "min_score", "action", "note"};
 constexpr std::string_view expected_header = "model,min_score,action,note";
 
-std::string_view without_bom(std::string_view s)
-{
-    return s.substr(0, 3) == "\xEF\xBB\xBF" ? s.substr(3) : s;
-}
-
-struct record
-{
-    unsigned line = 0;
-    std::vector<std::string> fields;
-    bool unclosed = false;  ///< a quoted field without its end
-};
-
-/// RFC 4180 2, one record after the other; LF alone ends a record too.
-class csv_records
-{
-public:
-    csv_records(std::string_view text, char separator) : rest_(text), separator_(separator) {}
-
-    bool next(record& out)
-    {
-        if (rest_.empty())
-            return false;
-        out = {};
-        out.line = line_;
-        do
-            out.fields.push_back(field(out.unclosed));
-        while (take(separator_));
-        take('\r');
-        if (take('\n'))
-            ++line_;
-        return true;
-    }
-
-private:
-    bool take(char c)
-    {
-        if (rest_.empty() || rest_[0] != c)
-            return false;
-        rest_.remove_prefix(1);
-        return true;
-    }
-
-    std::string field(bool& unclosed)
-    {
-        std::string out;
-        if (take('"'))
-        {
-            for (;;)
-            {
-                const auto end = std::min(rest_.find('"'), rest_.size());
-                line_ += static_cast<unsigned>(
-                    std::count(rest_.begin(), rest_.begin() + static_cast<std::ptrdiff_t>(end), '\n'));
-                out += rest_.substr(0, end);
-                rest_.remove_prefix(end);
-                if (!take('"'))
-                {
-                    unclosed = true;
-                    return out;
-                }
-                if (!take('"'))
-                    break;
-                out += '"';
-            }
-        }
-        const char ends[] = {separator_, '\n'};
-        auto end = std::min(rest_.find_first_of(std::string_view(ends, 2)), rest_.size());
-        auto plain = rest_.substr(0, end);
-        rest_.remove_prefix(end);
-        if (!plain.empty() && plain.back() == '\r')
-            plain.remove_suffix(1);
-        return out += plain;
-    }
-
-    std::string_view rest_;
-    char separator_;
-    unsigned line_ = 1;
-};
-
-std::string_view first_line(std::string_view text)
-{
-    return without_bom(text).substr(0, without_bom(text).find('\n'));
-}
-
-/// Spreadsheets of many countries save CSV with semicolons.
-char separator_of(std::string_view header)
-{
-    return header.find(';') != header.npos && header.find(',') == header.npos ? ';' : ',';
-}
-
-void read_row(const record& row,
+void read_row(const csv::record& row,
               const std::array<std::size_t, columns.size()>& places,
               mapping& out,
               reporter& report)
@@ -143,7 +55,7 @@ void read_row(const record& row,
 
 bool has_csv_header(std::string_view text)
 {
-    std::string line = text::lower(first_line(text));
+    std::string line = text::lower(csv::first_line(text));
     std::erase_if(line, [](char c) { return c == ' ' || c == '"' || c == '\r' || c == '\t'; });
     std::replace(line.begin(), line.end(), ';', ',');
     return line == expected_header;
@@ -151,8 +63,8 @@ bool has_csv_header(std::string_view text)
 
 void read_csv(std::string_view text, mapping& out, reporter& report)
 {
-    csv_records records(without_bom(text), separator_of(first_line(text)));
-    record row;
+    csv::reader records(text);
+    csv::record row;
     if (!records.next(row))
         return report.error(1, "", "an empty file; expected the header " + std::string(expected_header));
     constexpr std::size_t missing = static_cast<std::size_t>(-1);
@@ -179,10 +91,7 @@ void read_csv(std::string_view text, mapping& out, reporter& report)
     {
         if (row.unclosed)
             report.error(row.line, "", "a field whose quotation mark is never closed");
-        const bool blank = std::all_of(row.fields.begin(), row.fields.end(), [](const std::string& f) {
-            return text::trim_blank(f).empty();
-        });
-        if (blank)
+        if (row.is_blank())
             continue;
         if (row.fields.size() > width)
             report.error(row.line,

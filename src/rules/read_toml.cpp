@@ -7,6 +7,8 @@
 #include <dtbridge/core/time.hpp>
 #include <dtbridge/toml/document.hpp>
 
+#include <rules/keys.hpp>
+
 namespace dtbridge::rules
 {
 
@@ -309,10 +311,7 @@ private:
             const std::string here = where + "." + text::printable(label.key, 100);
             if (label.value.type != node::kind::string)
                 wrong(label, here, "a text in quotes");
-            else if (label.key.empty() || label.key.size() > 63 ||
-                     label.key.find_first_not_of(
-                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") !=
-                         label.key.npos)
+            else if (!is_label_name(label.key))
                 report_.error(label.line, here, "expected a name of at most 63 letters, digits, _ and -");
             else
                 r.labels.emplace_back(label.key, label.value.text);

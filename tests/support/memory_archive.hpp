@@ -50,7 +50,8 @@ public:
     std::map<std::string, archive_cursor> cursor_by_name;
     std::vector<confirmed_record> batches;
     std::map<std::string, std::string> texts;
-    std::int64_t clock = 1'704'070'800'000;  ///< ms, when things are archived
+    std::map<std::string, std::vector<throttle_window>> windows_of;  ///< by destination
+    std::int64_t clock = 1'704'070'800'000;                          ///< ms, when things are archived
     std::size_t adds = 0, position_saves = 0, missing_calls = 0, notes = 0;
     /// Every call that writes fails with this while it is set.
     std::optional<failure> write_failure;
@@ -209,6 +210,13 @@ public:
         if (batch.last_seq <= at->second.seq)
             co_return false;
         at->second.seq = batch.last_seq;
+        for (const auto& w : batch.windows)
+        {
+            auto& kept = windows_of[destination];
+            std::erase_if(
+                kept, [&](const throttle_window& k) { return k.throttle == w.throttle && k.key == w.key; });
+            kept.push_back(w);
+        }
         confirmed_record r;
         r.destination = destination;
         r.batch = batch;
@@ -220,7 +228,23 @@ public:
     {
         co_return cursor_by_name.erase(destination) > 0;
     }
-    awaitable<outcome<std::string>> remember(std::string text) override
+    awaitable<outcome<std::vector<throttle_window>>> throttle_windows(std::string destination) override
+    {
+        co_return windows_of[destination];
+    }
+    awaitable<outcome<bool>> note_summary(std::string destination, throttle_window w) override
+    {
+        for (auto& kept : windows_of[destination])
+        {
+            if (kept.throttle == w.throttle && kept.key == w.key && kept.start == w.start)
+            {
+                kept.summed_up = std::max(kept.summed_up, w.summed_up);
+                co_return true;
+            }
+        }
+        co_return false;
+    }
+    awaitable<outcome<std::string>> remember(std::string text, std::string) override
     {
         std::string hash = "hash-" + std::to_string(std::hash<std::string>{}(text));
         texts[hash] = std::move(text);
@@ -240,6 +264,25 @@ public:
         {
             if (r.batch.first_seq <= seq && seq <= r.batch.last_seq)
                 out.push_back(r);
+        }
+        co_return out;
+    }
+
+    awaitable<outcome<std::vector<breach_history>>> history(std::int64_t pbid) override
+    {
+        std::vector<breach_history> out;
+        for (const auto& r : records)
+        {
+            if (r.key.pbid != pbid)
+                continue;
+            breach_history h;
+            h.seq = r.seq;
+            h.key = r.key;
+            h.archived = r.archived;
+            h.archive_only = r.archive_only;
+            h.acknowledged = r.acknowledged;
+            h.comment_count = r.comment_count;
+            out.push_back(std::move(h));
         }
         co_return out;
     }

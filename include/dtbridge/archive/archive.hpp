@@ -37,6 +37,7 @@ struct archive_element
     std::string_view body;  ///< exact bytes, into archive_block::bytes
     bool acknowledged = false;
     std::int64_t comment_count = 0;
+    bool late = false;  ///< found after polling had passed its time, for `explain`
 };
 
 /// How far polling has come. Saved with the last block of an answer.
@@ -106,20 +107,45 @@ struct archive_cursor
         0;  ///< breaches that retention dropped before the cursor had passed them, since it exists
 };
 
+/// A breach that a batch passed over though its policy forwards it.
+struct withheld_breach
+{
+    enum class cause { throttled = 1, undeliverable = 2 };
+    std::int64_t seq = 0;
+    cause why = cause::throttled;
+    std::string reason;  ///< the throttle's words, or why it could not be sent
+};
+
+/// What one master's breaches did to one key of a throttle in its latest window (product.md 5, "Throttles").
+struct throttle_window
+{
+    std::string throttle;                           ///< which throttle: its factors, limit and span
+    std::string key;                                ///< values of its factors
+    std::int64_t start = 0, ends = 0;               ///< ms, by created
+    std::int64_t passed = 0, held = 0;              ///< of this master's breaches
+    std::int64_t summed_up = 0;                     ///< of held, those that a summary told of already
+    std::int64_t first = 0, last = 0;               ///< ms, created of the first and the last that was held
+    std::string master;                             ///< not saved: whose archive it is
+    std::string last_model, last_device, last_url;  ///< of the last that was held
+};
+
 /// One confirmed batch: from then on the cursor stands at last_seq.
 struct confirmed_batch
 {
     std::int64_t first_seq = 0, last_seq = 0;
-    std::int64_t sent = 0, held_back = 0, undeliverable = 0;
-    std::string policy_hash, fields_hash;  ///< of archive::remember
+    std::int64_t sent = 0, held_back = 0, undeliverable = 0, throttled = 0;
+    std::string policy_hash, fields_hash;   ///< of archive::remember
+    std::vector<withheld_breach> withheld;  ///< a row each
+    std::vector<throttle_window> windows;   ///< as they stand after last_seq; a later one replaces an earlier
 };
 
-/// A batch as it was noted, for `explain`.
+/// A batch as it was noted, for `explain`; withheld and windows are left out.
 struct confirmed_record
 {
     std::string destination;
     confirmed_batch batch;
-    std::int64_t at = 0;  ///< ms
+    std::int64_t at = 0;      ///< ms
+    std::string policy_name;  ///< as it was remembered
 };
 
 /// Another acknowledged state or comment count that the API showed later.
@@ -128,6 +154,27 @@ struct state_change
     std::int64_t at = 0;  ///< ms
     bool acknowledged = false;
     std::int64_t comment_count = 0;
+};
+
+/// What became of one breach, for `explain`. Keys outlive retention, so a breach that was dropped is here
+/// too.
+struct breach_history
+{
+    struct fate
+    {
+        std::string destination;
+        std::int64_t cursor = 0;                ///< everything up to here is done
+        std::optional<confirmed_record> batch;  ///< that holds it
+        std::optional<withheld_breach> withheld;
+        std::int64_t lost_at = 0;  ///< ms, when retention dropped it before the cursor had passed it; 0 never
+    };
+    std::int64_t seq = 0;
+    breach_key key;
+    bool dropped = false;       ///< by retention: what follows up to fates is not known any more
+    std::int64_t archived = 0;  ///< ms
+    bool late = false, archive_only = false, acknowledged = false;
+    std::int64_t comment_count = 0;
+    std::vector<fate> fates;  ///< of every destination with a cursor
 };
 
 /// What scan() is asked for: everything archived in order of seq, that of archive_only included.
@@ -236,12 +283,24 @@ public:
     /// synchronous NORMAL. errc::not_found without ensure_cursor.
     virtual awaitable<outcome<bool>> confirm(std::string destination, confirmed_batch batch) = 0;
     virtual awaitable<outcome<bool>> forget_cursor(std::string destination) = 0;
-    /// Keeps a policy's or field map's text under its SHA-256 (hex) and answers that.
-    virtual awaitable<outcome<std::string>> remember(std::string text) = 0;
+    /// The windows of a destination's throttles as the last batch left them, newest first; at most 16,384.
+    virtual awaitable<outcome<std::vector<throttle_window>>> throttle_windows(std::string destination) = 0;
+    /// Notes how many of a window a summary told of, so that no restart tells of them again.
+    virtual awaitable<outcome<bool>> note_summary(std::string destination, throttle_window w) = 0;
+    /// Keeps a policy's or field map's text under its SHA-256 (hex) and answers that. name: of its file, for
+    /// reasons that are worked out again.
+    virtual awaitable<outcome<std::string>> remember(std::string text, std::string name) = 0;
+    awaitable<outcome<std::string>> remember(std::string text)
+    {
+        return remember(std::move(text), std::string());
+    }
     /// The text of that hash, nothing where it is not kept.
     virtual awaitable<outcome<std::optional<std::string>>> recall(std::string hash) = 0;
     /// The batch of each destination that holds seq.
     virtual awaitable<outcome<std::vector<confirmed_record>>> confirmed(std::int64_t seq) = 0;
+
+    /// All breaches of one pbid that were ever archived, at most 1,000.
+    virtual awaitable<outcome<std::vector<breach_history>>> history(std::int64_t pbid) = 0;
 
     /// Keeps an element that is no breach: raw, once per hash, in set-aside.ndjson, a line
     /// {"at","reason","raw"} each (and "base64" where raw is not UTF-8). True if it was new, also when the
@@ -266,9 +325,18 @@ public:
     virtual awaitable<outcome<bool>> close() = 0;
 };
 
-/// state_dir/lock and state_dir/service.db: who writes here, when each destination first ran. Calls block for
-/// a moment: for start and reload. The lock is held until destruction and goes with the process, however it
-/// ends.
+/// How often one line of a destination's policy spoke, as far as it must survive a restart.
+struct policy_line_record
+{
+    std::string line;                                          ///< file and text
+    std::int64_t since = 0;                                    ///< ms, when this line was first in force
+    std::int64_t last_spoke = 0;                               ///< ms, 0 never
+    std::vector<std::pair<std::int64_t, std::int64_t>> hours;  ///< hour since 1970 and how often in it
+};
+
+/// state_dir/lock and state_dir/service.db: who writes here, when each destination first ran, how often the
+/// lines of its policy spoke. Calls block for a moment. The lock is held until destruction and goes with the
+/// process, however it ends.
 class service_store
 {
 public:
@@ -279,11 +347,23 @@ public:
     virtual outcome<std::int64_t> first_ran(const std::string& destination,
                                             const std::string& formerly,
                                             std::int64_t now) = 0;
+    /// The same, nothing where it is not known, read beside a running service: no lock is taken and nothing
+    /// is set.
+    static outcome<std::optional<std::int64_t>> look_up_first_ran(const std::string& state_dir,
+                                                                  const std::string& destination);
     /// Names with state that are not in these lists: "master acme", "destination qradar".
     virtual outcome<std::vector<std::string>> orphans(const std::vector<std::string>& masters,
                                                       const std::vector<std::string>& destinations) = 0;
     /// Forgets when a destination first ran. False where nothing was known of it.
     virtual outcome<bool> forget_destination(const std::string& destination) = 0;
+    /// The counters of a destination's policy lines.
+    virtual outcome<std::vector<policy_line_record>> policy_lines(const std::string& destination) = 0;
+    /// Replaces what is kept of these lines; all: forgets every other line of the destination. Hours before
+    /// oldest_hour are forgotten. Small: one commit.
+    virtual outcome<bool> save_policy_lines(const std::string& destination,
+                                            const std::vector<policy_line_record>& lines,
+                                            bool all,
+                                            std::int64_t oldest_hour) = 0;
 };
 
 }  // namespace dtbridge

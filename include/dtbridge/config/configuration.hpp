@@ -14,6 +14,7 @@
 #include <dtbridge/deliver/options.hpp>
 #include <dtbridge/format/formatter.hpp>
 #include <dtbridge/poll/options.hpp>
+#include <dtbridge/rules/inventory.hpp>
 #include <dtbridge/rules/policy.hpp>
 
 namespace dtbridge::config
@@ -53,6 +54,15 @@ struct destination
     std::string fields_text;                      ///< of its field map ("" for JSON)
 };
 
+/// [enrich], or [master.enrich] of one master: the columns of an inventory as labels of a device's breaches.
+struct enrich_options
+{
+    std::string master;  ///< whose breaches
+    std::string path;    ///< resolved
+    rules::inventory_key key = rules::inventory_key::ip;
+    std::shared_ptr<const rules::inventory> inventory;  ///< as it was when the configuration was loaded
+};
+
 struct configuration
 {
     std::string file;    ///< as given
@@ -62,6 +72,7 @@ struct configuration
     std::vector<api_token> tokens;
     std::vector<poll::master_options> masters;
     std::vector<destination> destinations;
+    std::vector<enrich_options> enrich;  ///< at most one per master
 };
 
 struct loaded

@@ -19,8 +19,10 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <dtbridge/archive/archive.hpp>
+#include <dtbridge/deliver/line_counts.hpp>
 #include <dtbridge/deliver/options.hpp>
 #include <dtbridge/format/formatter.hpp>
+#include <dtbridge/rules/inventory.hpp>
 #include <dtbridge/rules/policy.hpp>
 #include <dtbridge/transport/transport.hpp>
 #include <dtbridge/transport/window.hpp>
@@ -40,6 +42,7 @@ struct settings
     std::shared_ptr<format::formatter> formatter;  ///< never null
     std::string fields_text;  ///< of the field map, for the record of batches; "" for JSON
     std::string version;      ///< of the bridge, for bridge events
+    bool throttled = true;    ///< the policy's throttles apply (not so for a replay)
 };
 
 /// Bounds and waits. The defaults are the contract; tests shorten the waits.
@@ -84,7 +87,8 @@ struct status
     std::int64_t sent = 0;         ///< repeats included
     std::int64_t confirmed = 0;
     std::int64_t held_back = 0;  ///< decided so, marked ones included
-    std::int64_t forwarded = 0;  ///< decided so
+    std::int64_t forwarded = 0;  ///< decided so, and not throttled
+    std::int64_t throttled = 0;  ///< forwarded by the rules and held by a throttle
     std::int64_t shortened = 0;
     std::int64_t undeliverable = 0;
     std::int64_t passed_over = 0;     ///< created before start
@@ -95,7 +99,7 @@ struct status
     std::int64_t last_confirmed = 0;  ///< ms; 0 never
     std::size_t unconfirmed = 0;      ///< messages in flight
     std::vector<std::int64_t>
-        policy_lines;  ///< how often each of policy::lines() spoke, since the last reconfigure
+        policy_lines;  ///< how often each of policy::lines() spoke, since the start of the process
     bool running = false;
 };
 
@@ -122,6 +126,10 @@ public:
     /// protocol, framing or TLS changed; then what is in flight is confirmed first where the collector
     /// allows. The name stays.
     void reconfigure(settings s);
+    /// Labels for a master's breaches from the next batch on; null: none. Unknown names are ignored.
+    void enrich(std::string_view master, std::shared_ptr<const rules::inventory> with);
+    /// How often the lines of the policy spoke.
+    line_counts& lines();
     /// Breaches that retention dropped before this destination had them.
     void count_lost(std::int64_t breaches);
 

@@ -27,6 +27,18 @@ struct problem
     bool warning = false;  ///< reported, but the policy is used
 };
 
+using labels = std::vector<std::pair<std::string, std::string>>;
+
+/// What is known of a breach beside itself: columns of an inventory ([enrich]) and its master's labels. Null
+/// where there are none.
+struct known_labels
+{
+    const labels* inventory = nullptr;
+    const labels* master = nullptr;
+};
+/// The value of that name, the inventory's before the master's; null where there is none.
+const std::string* find_label_value(const known_labels& known, std::string_view name);
+
 /// What the policy says of one breach.
 struct decision
 {
@@ -37,7 +49,10 @@ struct decision
     /// decided.
     std::optional<int> severity;
     /// Labels of the model's table, else of the device's, in the file's order; points into the policy.
-    const std::vector<std::pair<std::string, std::string>>* labels = nullptr;
+    const rules::labels* labels = nullptr;
+    /// As given to decide(): the inventory's labels, which come after those of the policy and before the
+    /// master's.
+    const rules::labels* inventory = nullptr;
     bool always = false;  ///< decided by an "always": throttles count it but let it pass
 };
 
@@ -50,8 +65,7 @@ struct policy_line
     unsigned line = 0;  ///< 0 of `everything else`, which speaks where no score is set
 };
 
-/// A throttle of the file. Decisions ignore them; deliveries apply them (not built yet: refused when read by
-/// load_options::refuse_throttles).
+/// A throttle of the file. Decisions ignore them; deliver::throttles applies them.
 struct throttle
 {
     std::vector<std::string> by;
@@ -70,7 +84,7 @@ public:
     policy& operator=(policy&&) noexcept;
 
     /// Never fails and never throws on odd data. `name` is the model path with " / " or "/" or "::" alike.
-    decision decide(const breach& b) const;
+    decision decide(const breach& b, const known_labels& known = {}) const;
 
     const std::vector<policy_line>& lines() const;
     const std::vector<throttle>& throttles() const;
@@ -96,6 +110,9 @@ struct loaded
 /// header. display_name stands in reasons and problems. Bounded: 16 MiB, 200,000 lines.
 loaded load_file(const std::string& path, const std::string& display_name);
 loaded load_text(std::string_view text, const std::string& display_name);
+
+/// Whether a model's name fits a glob as [models] has them: "::", "/" and " / " alike, case aside.
+bool model_matches(std::string_view glob, std::string_view name);
 
 /// The shipped stages compiled in ("mappings/stage-1.toml", ...), for use without files; empty where there is
 /// none.

@@ -61,6 +61,7 @@ class Bridge:
         self.port = free_port()
         self.service = {"state_dir": str(self.folder / "state"), "listen": f"127.0.0.1:{self.port}", "log_level": "debug"}
         self.archive = {}
+        self.enrich = {}
         self.masters = []
         self.destinations = []
         self.process = None
@@ -98,6 +99,8 @@ class Bridge:
         sections = [("[service]", self.service)]
         if self.archive:
             sections.append(("[archive]", self.archive))
+        if self.enrich:
+            sections.append(("[enrich]", self.enrich))
         for entry, query in self.masters:
             sections.append(("[[master]]", entry))
             if query:
@@ -111,12 +114,13 @@ class Bridge:
 
     # life
 
-    def start(self, wait=True, write=True):
+    def start(self, wait=True, write=True, env=None):
         if write:
             self.write()
         self.starts += 1
         # One log per start, so that a test can look at the last life only.
-        self.process = Process(f"{self.name}-{self.starts}", [bridge_binary(), "run", "--config", self.config], self.folder)
+        self.process = Process(f"{self.name}-{self.starts}", [bridge_binary(), "run", "--config", self.config], self.folder,
+                               env=env)
         if wait:
             self.wait_ready()
         return self
@@ -147,6 +151,10 @@ class Bridge:
         expression = re.compile(pattern, re.I)
         return wait_until(lambda: expression.search(self.log()), deadline,
                           lambda: f"no log line like {pattern!r}; the log ends:\n{self.log()[-3000:]}")
+
+    def status(self):
+        """What `dtbridge status --json` says."""
+        return json.loads(run_cli("status", "--json", config=self.config).stdout)
 
     def reload(self):
         self.process.signal(signal.SIGHUP)

@@ -21,9 +21,52 @@ BOOST_AUTO_TEST_CASE(first_ran_is_kept_and_taken_over)
     }
     auto s = service_store::open(dir / "state");
     BOOST_REQUIRE(s.has_value());
+    // Beside the one that holds the lock, and where there is nothing at all.
+    BOOST_TEST(service_store::look_up_first_ran(dir / "state", "qradar").value().value_or(0) == 100);
+    BOOST_TEST(!service_store::look_up_first_ran(dir / "state", "nobody").value());
+    BOOST_TEST(!service_store::look_up_first_ran(dir / "nowhere", "qradar").value());
     BOOST_TEST((*s)->first_ran("splunk", "qradar", 300).value() == 100);
     BOOST_TEST((*s)->first_ran("qradar", "", 400).value() == 400);
     BOOST_TEST((*s)->first_ran("splunk", "qradar", 500).value() == 100);
+}
+
+BOOST_AUTO_TEST_CASE(counters_of_policy_lines_are_kept_per_destination)
+{
+    test::temp_dir dir;
+    {
+        auto s = service_store::open(dir / "state");
+        BOOST_REQUIRE(s.has_value());
+        (*s)->first_ran("qradar", "", 100);
+        BOOST_TEST((*s)->policy_lines("qradar").value().empty());
+        BOOST_TEST((*s)->save_policy_lines(
+                           "qradar",
+                           {{"r.toml\nscore", 5, 90, {{10, 4}, {11, 1}}}, {"r.toml\nnever", 5, 0, {}}},
+                           true,
+                           0)
+                       .value());
+        BOOST_TEST((*s)->save_policy_lines("splunk", {{"r.toml\nscore", 7, 0, {{10, 9}}}}, true, 0).value());
+        BOOST_TEST(
+            (*s)->save_policy_lines("qradar", {{"r.toml\nscore", 5, 95, {{11, 2}}}}, false, 11).value());
+    }
+    auto s = service_store::open(dir / "state");
+    BOOST_REQUIRE(s.has_value());
+    auto lines = (*s)->policy_lines("qradar").value();
+    BOOST_REQUIRE(lines.size() == 2u);
+    BOOST_TEST(lines[0].line == "r.toml\nscore");
+    BOOST_TEST(lines[0].since == 5);
+    BOOST_TEST(lines[0].last_spoke == 95);
+    BOOST_REQUIRE(lines[0].hours.size() == 1u);  // hour 10 is forgotten
+    BOOST_TEST(lines[0].hours[0].second == 2);
+    BOOST_TEST(lines[1].last_spoke == 0);
+    // A new name takes them over; all = true leaves only what is given.
+    (*s)->first_ran("siem", "qradar", 300);
+    BOOST_TEST((*s)->policy_lines("siem").value().size() == 2u);
+    BOOST_TEST((*s)->policy_lines("qradar").value().empty());
+    BOOST_TEST((*s)->save_policy_lines("siem", {{"other", 1, 0, {}}}, true, 0).value());
+    BOOST_TEST((*s)->policy_lines("siem").value().size() == 1u);
+    BOOST_TEST((*s)->forget_destination("siem").value());
+    BOOST_TEST((*s)->policy_lines("siem").value().empty());
+    BOOST_TEST((*s)->policy_lines("splunk").value().size() == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(orphans_are_named)

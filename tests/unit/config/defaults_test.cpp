@@ -507,7 +507,8 @@ BOOST_AUTO_TEST_CASE(the_shipped_example_is_right_once_its_blanks_are_filled)
                    line.find(" = ") != std::string::npos && line.find(" = ") < 24 &&
                    line.find(' ', 2) == line.find(" = ");
         bool skip = line.find("# addresses") == 0 || line.find("# name") == 0 || line.find("# file") == 0 ||
-                    line.find("# masters = [\"acme\"]") == 0 || line.find("# labels") == 0;
+                    line.find("# masters = [\"acme\"]") == 0 || line.find("# labels") == 0 ||
+                    line.find("# key") == 0;
         all += (key && !skip ? line.substr(2) : line) + "\n";
     }
     auto opened = f.load(all);

@@ -188,7 +188,7 @@ const wrong rows[] = {
      "master.tls.verify",
      "turn the fingerprint off",
      "verify = true"},
-    {P::at_master, "enrich = true", 6, "master.enrich", "enrich is not built yet", "left out"},
+    {P::at_master, "enrich = true", 6, "master.enrich", "found true", "table"},
     {P::whole,
      "[[master]]\nname = \"Acme\"\nurl = \"https://a.example\"\npublic_token = \"a\"\nprivate_token_file = "
      "\"acme.token\"\n[[destination]]\nname = \"d\"\naddress = \"d.example\"\nmasters = [\"acme-x\"]\n",
@@ -585,9 +585,33 @@ const wrong rows[] = {
      "destination.name",
      "which line 7 has too",
      "a name of its own"},
-    // Not built, wherever it may be meant to stand.
-    {P::at_end, "enrich = true\n", 9, "destination.enrich", "enrich is not built yet", "left out"},
-    {P::at_end, "[enrich]\n", 9, "enrich", "enrich is not built yet", "left out"},
+    // [enrich]
+    {P::at_end,
+     "enrich = true\n",
+     9,
+     "destination.enrich",
+     "a master's breaches",
+     "[enrich] for all masters"},
+    {P::at_end, "[enrich]\nkey = \"ip\"\n", 9, "enrich.file", "is missing", "assets.csv"},
+    {P::at_end, "[enrich]\nfile = \"none.csv\"\n", 9, "enrich.key", "is missing", "\"hostname\""},
+    {P::at_end,
+     "[enrich]\nfile = \"none.csv\"\nkey = \"serial\"\n",
+     11,
+     "enrich.key",
+     "\"serial\"",
+     "ip, mac or hostname"},
+    {P::at_end,
+     "[enrich]\nfile = \"none.csv\"\nkey = \"ip\"\n",
+     10,
+     "enrich.file",
+     "none.csv is missing",
+     "a CSV file"},
+    {P::at_end,
+     "[enrich]\nfile = \"\"\ncolumn = \"ip\"\n",
+     11,
+     "enrich.column",
+     "unknown key in [enrich]",
+     "file"},
 };
 
 }  // namespace
@@ -649,17 +673,51 @@ BOOST_AUTO_TEST_CASE(errors_of_other_files_follow_under_their_own_name)
     BOOST_TEST(!l.ok);
     BOOST_TEST_CONTEXT(lines_of(l))
     {
-        BOOST_REQUIRE(l.problems.size() == 4u);  // what two destinations share is reported once
+        BOOST_REQUIRE(l.problems.size() == 3u);  // what two destinations share is reported once
         BOOST_TEST(l.problems[0].file == f / "dtbridge.toml");
         BOOST_TEST(l.problems[0].line == 20u);
         BOOST_TEST(l.problems[0].key == "destination.start");
         BOOST_TEST(l.problems[1].file == f / "rules.toml");
         BOOST_TEST(l.problems[1].line == 2u);
-        BOOST_TEST(l.problems[2].file == f / "throttled.toml");
-        BOOST_TEST(l.problems[2].line == 3u);
-        BOOST_TEST(l.problems[2].message.find("not built yet") != std::string::npos);
-        BOOST_TEST(l.problems[3].file == f / "own.toml");
-        BOOST_TEST(l.problems[3].line == 1u);
+        BOOST_TEST(l.problems[2].file == f / "own.toml");
+        BOOST_TEST(l.problems[2].line == 1u);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_inventory_is_read_and_its_rows_are_reported_by_line)
+{
+    folder f;
+    f.write("assets.csv", "ip,owner\n10.0.0.1,ann\nnonsense,bob\n");
+    f.write("beta.csv", "hostname,site\npc-1,plant\n");
+    const std::string second =
+        "[[master]]\nname = \"beta\"\nurl = \"https://b.example\"\npublic_token = \"b\"\n"
+        "private_token_file = \"acme.token\"\n";
+    const std::string all = "[enrich]\nfile = \"assets.csv\"\nkey = \"ip\"\n";
+    auto l =
+        f.load(std::string(master) + second + "[master.enrich]\nfile = \"beta.csv\"\nkey = \"hostname\"\n" +
+               std::string(destination) + all);
+    BOOST_TEST_CONTEXT(lines_of(l))
+    {
+        BOOST_TEST(l.ok);
+        BOOST_REQUIRE(l.problems.size() == 1u);
+        BOOST_TEST(l.problems[0].warning);
+        BOOST_TEST(l.problems[0].file == f / "assets.csv");
+        BOOST_TEST(l.problems[0].line == 3u);
+        BOOST_REQUIRE(l.value.enrich.size() == 2u);
+        BOOST_TEST(l.value.enrich[0].master == "acme");
+        BOOST_TEST(l.value.enrich[0].path == f / "assets.csv");
+        BOOST_TEST(l.value.enrich[0].inventory->size() == 1u);
+        BOOST_TEST(l.value.enrich[1].master == "beta");
+        BOOST_TEST((l.value.enrich[1].key == rules::inventory_key::hostname));
+    }
+    // A master that wants none says so.
+    auto without = f.load(std::string(master) + second + "[master.enrich]\nfile = \"\"\n" +
+                          std::string(destination) + all);
+    BOOST_TEST_CONTEXT(lines_of(without))
+    {
+        BOOST_TEST(without.ok);
+        BOOST_REQUIRE(without.value.enrich.size() == 1u);
+        BOOST_TEST(without.value.enrich[0].master == "acme");
     }
 }
 

@@ -65,7 +65,22 @@ public:
     {
         return real_->forget_cursor(std::move(d));
     }
-    awaitable<outcome<std::string>> remember(std::string t) override { return real_->remember(std::move(t)); }
+    awaitable<outcome<std::vector<throttle_window>>> throttle_windows(std::string d) override
+    {
+        return real_->throttle_windows(std::move(d));
+    }
+    awaitable<outcome<bool>> note_summary(std::string d, throttle_window w) override
+    {
+        return real_->note_summary(std::move(d), std::move(w));
+    }
+    awaitable<outcome<std::string>> remember(std::string t, std::string n) override
+    {
+        return real_->remember(std::move(t), std::move(n));
+    }
+    awaitable<outcome<std::vector<breach_history>>> history(std::int64_t p) override
+    {
+        return real_->history(p);
+    }
     awaitable<outcome<std::optional<std::string>>> recall(std::string h) override
     {
         return real_->recall(std::move(h));

@@ -1,0 +1,92 @@
+/// `replay` through the control socket: beside the destination's normal delivery, with its settings in force.
+
+#include <algorithm>
+
+#include "app/destination_settings.hpp"
+#include "app/load_config.hpp"
+#include "app/replay.hpp"
+#include "app/service_impl.hpp"
+#include "app/service_request.hpp"
+
+namespace dtbridge::app
+{
+
+namespace
+{
+
+/// Tells the command how far it has come.
+class back_to_asker : public replay_listener
+{
+public:
+    explicit back_to_asker(asker& back) : back_(back) {}
+    awaitable<bool> told(const replay_counts& counts) override
+    {
+        auto words = to_json(counts);
+        const bool on = co_await back_.progress(std::move(words));
+        co_return on;
+    }
+
+private:
+    asker& back_;
+};
+
+/// One replay at a time to a destination.
+class mark
+{
+public:
+    mark(std::set<std::string>& names, std::string name) : names_(names), name_(std::move(name))
+    {
+        names_.insert(name_);
+    }
+    ~mark() { names_.erase(name_); }
+    mark(const mark&) = delete;
+    mark& operator=(const mark&) = delete;
+
+private:
+    std::set<std::string>& names_;
+    std::string name_;
+};
+
+}  // namespace
+
+awaitable<boost::json::object> service::impl::answer_replay(boost::json::object request, asker& back)
+{
+    const auto name = text_member(request, "destination");
+    const auto at = destinations.find(name);
+    if (at == destinations.end())
+        co_return refusal("no destination is named '" + name + "' in the running service", true);
+    if (replaying.contains(name))
+        co_return refusal("a replay to " + name + " is under way already; one at a time");
+    const auto master = text_member(request, "master");
+    const auto& served = at->second.config.options.masters;
+    if (!master.empty() && std::find(served.begin(), served.end(), master) == served.end())
+        co_return refusal("destination " + name + " gets no breaches of a master named '" + master + "'",
+                          true);
+    std::vector<replay_part> parts;
+    for (const auto& each : served)
+    {
+        const auto m = masters.find(each);
+        if ((!master.empty() && each != master) || m == masters.end())
+            continue;
+        if (!m->second.store)
+            co_return refusal("the archive of " + each + " cannot be read: " + m->second.error);
+        parts.push_back(
+            replay_part{m->second.store, to_master_info(m->second.options), inventories.of(each)});
+    }
+    const mark only_one(replaying, name);
+    auto with = to_settings(at->second.config);
+    auto order = to_replay_order(request);
+    const auto per_second = static_cast<double>(number_member(request, "pace").value_or(0));
+    back_to_asker listener(back);
+    auto result =
+        co_await replay(ex, std::move(with), std::move(parts), std::move(order), per_second, listener);
+    if (!result)
+        co_return refusal(result.error().detail);
+    boost::json::object o;
+    o["ok"] = true;
+    o["finished"] = result->finished;
+    o["counts"] = to_json(result->counts);
+    co_return o;
+}
+
+}  // namespace dtbridge::app
