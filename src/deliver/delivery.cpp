@@ -52,6 +52,7 @@ struct generation
     settings with;
     std::optional<std::int64_t> cutoff;  // ms: breaches created before are passed over
     std::vector<std::int64_t> lines;
+    std::vector<std::size_t> kinds;  // of lines, into status::decisions
     std::int64_t decided = 0;
 };
 
@@ -117,6 +118,13 @@ struct flight
     std::int64_t archived = 0;  // ms, of the last breach
     bool is_batch() const { return messages > 0; }
 };
+
+/// The first word of a policy line's text, for counters with few labels.
+std::string_view kind_of(std::string_view line)
+{
+    const auto word = line.substr(0, line.find(' '));
+    return word == "everything" ? std::string_view("other") : word;
+}
 
 void merge(confirmed_batch& into, const confirmed_batch& more)
 {
@@ -190,10 +198,34 @@ struct delivery::impl
         if (next->with.options.start)
             next->cutoff = first_ran - next->with.options.start->count();
         next->lines.resize(next->with.policy->lines().size());
+        for (const auto& line : next->with.policy->lines())
+            next->kinds.push_back(kind_index(kind_of(line.text)));
         const auto pace = next->with.options.pace_per_second;
         if (!current || current->with.options.pace_per_second != pace)
             pacer = transport::pacer(pace);
         current = std::move(next);
+    }
+
+    /// Where decisions of that kind are counted; there are about a dozen kinds.
+    std::size_t kind_index(std::string_view kind)
+    {
+        auto& all = count.decisions;
+        const auto at = std::find_if(all.begin(), all.end(), [&](const auto& d) { return d.kind == kind; });
+        if (at != all.end())
+            return static_cast<std::size_t>(at - all.begin());
+        all.push_back(decision_count{std::string(kind), 0, 0});
+        return all.size() - 1;
+    }
+
+    void count_decision(const rules::decision& said)
+    {
+        ++(said.forward ? count.forwarded : count.held_back);
+        const auto index =
+            said.line < current->kinds.size() ? current->kinds[said.line] : kind_index("other");
+        ++(said.forward ? count.decisions[index].forwarded : count.decisions[index].held_back);
+        ++current->decided;
+        if (said.line < current->lines.size())
+            ++current->lines[said.line];
     }
 
     void new_connector()
@@ -258,6 +290,8 @@ struct delivery::impl
         batch = transport::batch(transport::wire_of(connector->settings()));
         count.now = status::state::connected;
         count.connected_to = conn->peer();
+        count.certificate_expires = conn->certificate_expires();
+        progress_at = connected_at;
         ++count.connects;
         up_again.notify();
     }
@@ -309,6 +343,7 @@ struct delivery::impl
     {
         auto& m = *f.from;
         m.done = f.record.last_seq;
+        progress_at = clock::now();
         m.waiting_since = m.lag() > 0 ? f.archived : 0;
         if (!m.unsaved.empty() && m.unsaved.back().by == f.by)
             merge(m.unsaved.back().record, f.record);
@@ -752,12 +787,7 @@ struct delivery::impl
                     f.record.held_back += !said.forward;
                 }
                 if (fresh)
-                {
-                    ++(said.forward ? count.forwarded : count.held_back);
-                    ++current->decided;
-                    if (said.line < current->lines.size())
-                        ++current->lines[said.line];
-                }
+                    count_decision(said);
             }
             f.record.last_seq = a.seq;
             f.archived = a.archived;
@@ -794,6 +824,7 @@ struct delivery::impl
         auto m = f.from;
         window.sent(f.messages, f.bytes);
         count.sent += static_cast<std::int64_t>(f.messages);
+        count.bytes += static_cast<std::int64_t>(f.bytes);
         // In the air before the first byte is: what a cancellation cuts off counts as unconfirmed.
         take_off(std::move(f));
         auto* mine = &flights.back();
@@ -1187,6 +1218,8 @@ struct delivery::impl
                 s.lag_seconds = std::max(s.lag_seconds, (at - m->waiting_since) / 1000);
             s.cursors.push_back(std::move(c));
         }
+        if (s.lag > 0 && can_send())
+            s.stalled = std::chrono::duration_cast<milliseconds>(clock::now() - progress_at).count();
         s.unconfirmed = window.unconfirmed();
         s.policy_lines = current->lines;
         return s;
@@ -1223,6 +1256,7 @@ struct delivery::impl
     backoff retry;
     std::minstd_rand random;
     clock::time_point connected_at{}, first_again_at{};
+    clock::time_point progress_at{};  // something was confirmed or passed over, or began to wait
     bool proven = false;
     bool draining = false;
     bool sending = false;
@@ -1266,7 +1300,10 @@ void delivery::ring(std::string_view master)
         return;
     auto& m = *at->second;
     if (m.waiting_since == 0 && m.lag() > 0)
+    {
         m.waiting_since = now_ms();
+        impl_->progress_at = clock::now();
+    }
     m.bell.ring();
 }
 
