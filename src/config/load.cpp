@@ -39,7 +39,8 @@ void check_all(const node& tree, context& c, configuration& out)
         c.problems.warning(0, "destination", "no [[destination]]: breaches are archived and sent nowhere");
     // Whoever reaches the listener from elsewhere must show who it is.
     if (auto address = net::parse_endpoint(out.service.listen, 0);
-        !out.service.listen.empty() && address && !is_loopback(address->host) && !root.is_set("api_token"))
+        !out.service.listen.empty() && address && !is_loopback(address->host) &&
+        !out.service.listen_cert_file.empty() && !root.is_set("api_token"))
         c.problems.error(
             0,
             "api_token",
