@@ -114,14 +114,16 @@ awaitable<web::response> service::impl::answer_newest(web::request r)
         for (const auto& a : span->breaches)
             found.emplace_back(a.archived, newest_json(m->second, a, scratch));
     }
+    // What came last, in the order of creation, as people read it.
+    std::stable_sort(
+        found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    found.resize(std::min(found.size(), most_breaches));
     std::stable_sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
-        if (a.first != b.first)
-            return a.first > b.first;
-        return a.second.at("seq").as_int64() > b.second.at("seq").as_int64();
+        return a.second.at("created").as_string() > b.second.at("created").as_string();
     });
     boost::json::array list;
-    for (std::size_t i = 0; i < std::min(found.size(), most_breaches); ++i)
-        list.push_back(std::move(found[i].second));
+    for (auto& one : found)
+        list.push_back(std::move(one.second));
     boost::json::object o;
     o["breaches"] = std::move(list);
     web::response answer;

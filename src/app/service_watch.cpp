@@ -22,7 +22,7 @@ using clock = std::chrono::steady_clock;
 
 constexpr auto look_every = 1s;
 constexpr auto disk_every = 30s;
-constexpr auto facts_every = 60s;
+constexpr auto facts_every = 10s;
 /// A master that misses a poll or two is nothing to wake anybody for.
 constexpr auto master_gone_after = 60s;
 constexpr std::int64_t day_ms = 24 * 3'600'000;
