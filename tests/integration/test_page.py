@@ -2,6 +2,7 @@
 
 With DTBRIDGE_SCREENSHOTS=DIR every state is kept as a picture, at desktop and phone width, light and dark.
 """
+import json
 import os
 import pathlib
 import unittest
@@ -173,6 +174,22 @@ class Page(WebTest):
         b.process.stop()
         self.browser.wait("document.getElementById('state').textContent === 'no answer'")
         self.picture("bridge-down")
+
+    def test_policy_lines(self):
+        b = self.stage()
+        self.start(b)
+        self.archived(b, "acme", 12)
+        self.open(b)
+        self.browser.wait("document.querySelectorAll('#destinations > li').length === 1")
+        lines = [{"text": 'model "<b>Compliance</b> / *"', "file": "/etc/x/half.toml", "line": 7, "since_start": 1204, "last_24h": 31, "never_in_a_week": False},
+                 {"text": 'always_tags "Enhanced Monitoring"', "file": "/etc/x/half.toml", "line": 3, "since_start": 0, "last_24h": 0, "never_in_a_week": True}]
+        # As the status shows them, whether this bridge's does or not.
+        shown = self.browser.run(f"lastStatus.destinations[0].policy_lines = {json.dumps(lines)}; show(); "
+                                 "[...document.querySelectorAll('.policy li')].map(li => [...li.children].map(x => x.textContent))")
+        self.assertEqual(shown, [['model "<b>Compliance</b> / *" (half.toml:7)', "1,204, 24 h: 31"],
+                                 ['always_tags "Enhanced Monitoring" (half.toml:3)', "never in a week"]])
+        self.assertEqual(self.browser.run("document.querySelector('.policy summary').textContent"), "siem: 2 lines, 1 never in a week")
+        self.picture("policy-lines")
 
     def test_backlog(self):
         self.sim = self.own(Simulator(self.folder, "acme", generate=400))

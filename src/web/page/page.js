@@ -33,10 +33,11 @@ const number = (n) => numbers.format(n);
 
 function span(seconds) {
   if (seconds < 0) return "-" + span(-seconds);
-  if (seconds < 90) return Math.round(seconds) + " s";
-  if (seconds < 5400) return Math.round(seconds / 60) + " min";
-  if (seconds < 172800) return Math.round(seconds / 3600) + " h";
-  return Math.round(seconds / 86400) + " days";
+  // The unit stays on the line of its number.
+  if (seconds < 90) return Math.round(seconds) + "\u00a0s";
+  if (seconds < 5400) return Math.round(seconds / 60) + "\u00a0min";
+  if (seconds < 172800) return Math.round(seconds / 3600) + "\u00a0h";
+  return Math.round(seconds / 86400) + "\u00a0days";
 }
 
 function ago(time) {
@@ -134,23 +135,27 @@ function destinationCard(d) {
   return card;
 }
 
-// policy_lines: [{text, file, line, count, ..}] per destination; shown where the bridge gives them.
+const mostLines = 300;
+
+// policy_lines: [{text, file, line, since_start, last_24h, never_in_a_week}] of a destination.
 function policyPart(d) {
   const part = make("details", null, "policy");
   part.dataset.name = d.name;
   const known = document.querySelector(`.policy[data-name="${CSS.escape(d.name)}"]`);
   part.open = known ? known.open : d.policy_lines.length <= 12;
-  part.append(make("summary", d.name + ": " + number(d.policy_lines.length) + (d.policy_lines.length === 1 ? " line" : " lines")));
+  const never = d.policy_lines.filter((l) => l.never_in_a_week).length;
+  part.append(make("summary", d.name + ": " + number(d.policy_lines.length) + (d.policy_lines.length === 1 ? " line" : " lines")
+    + (never ? ", " + number(never) + " never in a week" : "")));
   const list = make("ul");
-  for (const l of d.policy_lines) {
-    const spoke = l.count ?? l.spoke ?? l.total ?? 0;
-    const row = make("li", null, spoke === 0 ? "never" : "");
-    const day = l.last_24h ?? l.count_24h ?? l.day;
+  for (const l of d.policy_lines.slice(0, mostLines)) {
+    const row = make("li", null, l.never_in_a_week ? "never" : "");
     const place = l.file ? " (" + String(l.file).split("/").pop() + (l.line ? ":" + l.line : "") + ")" : "";
-    row.append(make("span", (l.text ?? l.rule ?? "") + place),
-               make("span", (spoke === 0 ? "never" : number(spoke)) + (day === undefined || day === null ? "" : ", 24 h: " + number(day))));
+    row.append(make("span", l.text + place),
+               make("span", (l.never_in_a_week ? "never in a week" : number(l.since_start)) + (l.last_24h ? ", 24 h: " + number(l.last_24h) : "")));
     list.append(row);
   }
+  const more = d.policy_lines.length - mostLines + (d.policy_lines_left_out || 0);
+  if (more > 0) list.append(make("li", "and " + number(more) + " more"));
   part.append(list);
   return part;
 }
@@ -233,8 +238,8 @@ function show() {
     showState(s);
     part("masters", s.masters, words, (m) => [m.name, m.state, m.error], masterCard, "No master is configured.");
     part("destinations", s.destinations, words, (d) => [d.name, d.state, d.error, d.connected_to], destinationCard, "No destination is configured: breaches are archived and sent nowhere.");
-    const policies = s.destinations.filter((d) => Array.isArray(d.policy_lines) && d.policy_lines.length > 0 && typeof d.policy_lines[0] === "object"
-      && wanted(words, d.name, d.policy_lines.map((l) => l.text ?? l.rule ?? "")));
+    const policies = s.destinations.filter((d) => Array.isArray(d.policy_lines) && d.policy_lines.length > 0
+      && wanted(words, d.name, d.policy_lines.map((l) => l.text)));
     $("policies").hidden = policies.length === 0;
     fill($("policy-list"), policies.map(policyPart));
   }
@@ -270,7 +275,7 @@ async function look() {
   } catch (problem) {
     refused = problem.status === 401 || problem.status === 403;
     if (!refused) {
-      $("fresh").textContent = "no answer" + (lastGood ? " for " + span((Date.now() - lastGood) / 1000) : "");
+      $("fresh").textContent = "no answer" + (lastGood ? " for " + span((Date.now() - lastGood) / 1000) + "; what is below is that old" : "");
       $("state").textContent = "no answer";
       $("state").dataset.state = "bad";
     }
