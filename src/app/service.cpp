@@ -219,22 +219,6 @@ awaitable<void> service::impl::stop_destination(std::string name)
     }
 }
 
-void service::impl::start_listener()
-{
-    if (config.service.listen.empty())
-        return;
-    listener = std::make_unique<health_listener>(ex, config.service.listen);
-    auto listening = listener->listen();
-    if (!listening)
-    {
-        // Forwarding matters more than being looked at.
-        log::error("web", "", listening.error().detail, {{"next", "tried again at the next reload"}});
-        listener.reset();
-        return;
-    }
-    others.spawn("listener", listener->run());
-}
-
 // ---- run
 // -------------------------------------------------------------------------------------------------------------
 
@@ -268,6 +252,8 @@ void service::impl::end_at_second_signal()
 
 void service::impl::news(const std::string& name)
 {
+    last_news[name] = now_ms();
+    board.ring(name);
     for (auto& [destination_name, d] : destinations)
         d.delivery->ring(name);
 }
@@ -336,9 +322,12 @@ awaitable<void> service::impl::keep_space()
         auto report = co_await keep_retention(std::move(archives), std::move(rules), now_ms());
         for (const auto& a : kept)
         {
-            auto facts = co_await a->facts();
-            if (facts)
-                archive_bytes[a->master()] = facts->bytes;
+            auto found = co_await a->facts();
+            if (found)
+            {
+                archive_bytes[a->master()] = found->bytes;
+                stored[a->master()] = *found;
+            }
         }
         if (report.dropped > 0)
             log::info(
@@ -504,8 +493,10 @@ awaitable<void> service::impl::reload()
         else
             log::error("config", "", line);
     }
+    reload_failed = !next.ok;
     if (next.ok)
     {
+        reloaded = now_ms();
         co_await apply(std::move(next.value));
         if (stopping)
             co_return;
@@ -534,7 +525,7 @@ awaitable<void> service::impl::apply(config::configuration next)
     }
     log::set_level(next.service.log_level);
     log::set_format(next.service.log_format);
-    const bool listen_changed = next.service.listen != config.service.listen;
+    const auto before = config.service;
 
     std::map<std::string, const poll::master_options*> wanted_masters;
     for (const auto& m : next.masters)
@@ -637,14 +628,7 @@ awaitable<void> service::impl::apply(config::configuration next)
         for (const auto& name : wanted.options.masters)
             attach(at->second, name);
     }
-    // One whose port was taken is tried again, too.
-    if (listen_changed || !listener)
-    {
-        others.cancel("listener");
-        co_await others.join("listener", 5s);
-        listener.reset();
-        start_listener();
-    }
+    co_await renew_listener(before);
     if (!control)
         start_control();
     if (!others.has("reopen"))
@@ -659,6 +643,8 @@ awaitable<void> service::impl::stop()
     others.cancel("space");
     others.cancel("enrich");
     others.cancel("lines");
+    others.cancel("facts");
+    others.cancel("watch");
     others.cancel("reload");
     polls.cancel();
     const auto polled = co_await polls.join(polls_limit);
@@ -745,6 +731,8 @@ awaitable<int> service::run(config::configuration first)
     self.others.spawn("space", self.keep_space());
     self.others.spawn("enrich", self.keep_enriched());
     self.others.spawn("lines", self.keep_line_counts());
+    self.others.spawn("facts", self.keep_facts());
+    self.others.spawn("watch", self.watch());
     if (const auto interval = self.notify.watchdog_interval(); interval.count() > 0)
         self.others.spawn("watchdog", self.feed_watchdog(interval));
 

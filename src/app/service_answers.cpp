@@ -24,24 +24,39 @@ boost::json::object service::impl::status_json() const
     o["version"] = DTBRIDGE_VERSION;
     o["started"] = rfc3339_ms(started);
     boost::json::array reasons, master_list, destination_list;
+    const auto now = look_at_health();
+    for (const auto* words : {&now.broken, &now.troubles})
+    {
+        for (const auto& w : *words)
+            reasons.push_back(boost::json::value(w));
+    }
     for (const auto& [name, m] : masters)
     {
         auto facts = m.poller ? m.poller->status() : poll::master_status{};
         facts.name = name;
         if (!m.error.empty())
             facts.error = m.error;
-        if (!m.store)
-            reasons.push_back(boost::json::value("archive of master " + name + ": " + m.error));
         const auto bytes = archive_bytes.find(name);
-        master_list.push_back(to_json(facts, bytes == archive_bytes.end() ? 0 : bytes->second));
+        auto one = to_json(facts, bytes == archive_bytes.end() ? 0 : bytes->second);
+        one["stuck"] = is_stuck(facts, m.options);
+        master_list.push_back(std::move(one));
     }
     for (const auto& [name, d] : destinations)
     {
-        auto one = to_json(d.delivery->now());
+        const auto facts = d.delivery->now();
+        auto one = to_json(facts);
         add_policy_lines(one, d.delivery->lines().list(now_ms()));
+        one["stuck"] = is_stuck(facts, d.config.options);
+        if (const auto rate = watching.rates.find(name); rate != watching.rates.end())
+        {
+            boost::json::array day;
+            for (const auto v : rate->second.values(now_ms()))
+                day.push_back(v);
+            one["confirmed_24h"] = std::move(day);  // by half hours, the newest last
+        }
         destination_list.push_back(std::move(one));
     }
-    o["ready"] = reasons.empty();
+    o["ready"] = now.broken.empty();
     o["reasons"] = std::move(reasons);
     o["masters"] = std::move(master_list);
     o["destinations"] = std::move(destination_list);

@@ -18,12 +18,14 @@
 #include <dtbridge/core/time.hpp>
 #include <dtbridge/deliver/delivery.hpp>
 #include <dtbridge/poll/poller.hpp>
+#include <dtbridge/web/pull.hpp>
+#include <dtbridge/web/server.hpp>
 
 #include "app/control.hpp"
 #include "app/enrichment.hpp"
-#include "app/health.hpp"
 #include "app/notify.hpp"
 #include "app/service.hpp"
+#include "app/watch.hpp"
 
 namespace dtbridge::app
 {
@@ -68,6 +70,7 @@ struct service::impl
     awaitable<void> stop_destination(std::string name);
     void attach(destination& d, const std::string& master_name);
     void start_listener();
+    awaitable<void> renew_listener(const config::service_options& before);
 
     // Run
     awaitable<void> reopen_masters();
@@ -93,6 +96,31 @@ struct service::impl
     awaitable<boost::json::object> answer_get(boost::json::object request);
     awaitable<boost::json::object> answer_replay(boost::json::object request, asker& back);
     boost::json::object status_json() const;
+
+    // The network face: service_face.cpp, service_newest.cpp, service_metrics.cpp
+    void add_routes(web::server& s);
+    std::optional<web::response> admit(const web::request& r, bool data, access& who) const;
+    web::response answer_ready(const web::request& r) const;
+    web::response answer_api_status(const web::request& r) const;
+    web::response answer_masters(const web::request& r) const;
+    web::response answer_metrics(const web::request& r) const;
+    awaitable<web::response> answer_breaches(web::request r);
+    awaitable<web::response> answer_newest(web::request r);
+    std::shared_ptr<const rules::policy> policy_for(const std::string& master, const std::string& stem) const;
+    std::vector<std::string> masters_with_news(const access& who) const;
+    boost::json::object newest_json(const master& m, const archived_breach& a, breach& scratch) const;
+
+    // What is watched: service_watch.cpp
+    awaitable<void> watch();
+    awaitable<void> keep_facts();
+    void watch_masters();
+    void watch_certificates();
+    void watch_disk();
+    void beat();
+    void announce(format::formatter::event e, const std::string& about_master);
+    health look_at_health() const;
+    bool is_stuck(const poll::master_status& s, const poll::master_options& o) const;
+    bool is_stuck(const deliver::status& s, const deliver::destination_options& o) const;
     std::int64_t master_now(const master& m) const;  ///< ms, by the master's clock as far as it is known
 
     void task_failed(const char* component, const std::string& name, std::exception_ptr error);
@@ -111,8 +139,15 @@ struct service::impl
     enrichment inventories;
     std::set<std::string> replaying;  ///< destinations with a replay under way
     std::map<std::string, std::int64_t> archive_bytes;
+    std::map<std::string, archive_facts> stored;    ///< size and age of each archive, as last looked up
+    std::map<std::string, std::int64_t> last_news;  ///< ms, per master
     std::unique_ptr<control_server> control;
-    std::unique_ptr<health_listener> listener;
+    std::unique_ptr<web::server> listener;
+    std::shared_ptr<web::tls_server> listener_tls;
+    web::news_board board;
+    watch_state watching;
+    std::int64_t reloaded = 0;  ///< ms, when the configuration in force was taken
+    bool reload_failed = false;
     notifier notify;
     std::int64_t started = now_ms();
     bool paused = false;  ///< when_full = "pause" and it is full

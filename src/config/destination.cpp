@@ -194,9 +194,14 @@ void check_spans(section& s, deliver::destination_options& out)
 
 void check_not_built(section& s, deliver::destination_options& out)
 {
-    std::string heartbeat;
-    if (s.read("heartbeat", heartbeat) && !heartbeat.empty())
-        s.error("heartbeat", "heartbeat is not built yet; expected \"\" or to be left out");
+    const entry* heartbeat = s.find("heartbeat");
+    if (heartbeat != nullptr &&
+        !(heartbeat->value.type == node::kind::string && heartbeat->value.text.empty()))
+    {
+        std::chrono::milliseconds every{0};
+        if (s.read_duration("heartbeat", every, 1s, 24h))
+            out.heartbeat = every;
+    }
     if (s.read("updates", out.updates) && out.updates)
         s.error("updates", "updates = true is not built yet; expected false or to be left out");
     if (s.is_set("enrich"))

@@ -36,22 +36,15 @@ void check_all(const node& tree, context& c, configuration& out)
         c.problems.warning(0, "master", "no [[master]]: nothing is polled; expected one for each appliance");
     if (!root.is_set("destination"))
         c.problems.warning(0, "destination", "no [[destination]]: breaches are archived and sent nowhere");
-    // Tokens of a pull API that is not there: accepted on loopback, where they can do no harm, so that a file
-    // for a later version can be prepared.
-    bool exposed = false;
-    if (auto address = net::parse_endpoint(out.service.listen, 0); !out.service.listen.empty() && address)
-        exposed = !is_loopback(address->host);
-    for (const section& token : root.list("api_token"))
-    {
-        if (exposed)
-            c.problems.error(token.line(),
-                             "api_token",
-                             "[[api_token]] is not built yet: the pull API is missing; expected no token, "
-                             "and listen on a loopback address");
-        else
-            c.problems.warning(
-                token.line(), "api_token", "the pull API is not built yet: this token opens nothing so far");
-    }
+    // Whoever reaches the listener from elsewhere must show who it is.
+    if (auto address = net::parse_endpoint(out.service.listen, 0);
+        !out.service.listen.empty() && address && !is_loopback(address->host) &&
+        !out.service.listen_cert_file.empty() && !root.is_set("api_token"))
+        c.problems.error(
+            0,
+            "api_token",
+            "no [[api_token]], but listen = " + in_quotes(out.service.listen) +
+                " is reached by other hosts; expected one for each reader, or a loopback address");
 }
 
 }  // namespace

@@ -59,6 +59,7 @@ struct generation
     settings with;
     std::optional<std::int64_t> cutoff;                         // ms: breaches created before are passed over
     std::vector<std::shared_ptr<const std::string>> throttles;  // in words
+    std::vector<std::size_t> kinds;                             // of policy lines, into status::decisions
 };
 
 /// A breach that a throttle held and whose cursor is not there yet: after a break it is held again.
@@ -132,6 +133,13 @@ struct flight
     std::int64_t archived = 0;  // ms, of the last breach
     bool is_batch() const { return messages > 0; }
 };
+
+/// The first word of a policy line's text, for counters with few labels.
+std::string_view kind_of(std::string_view line)
+{
+    const auto word = line.substr(0, line.find(' '));
+    return word == "everything" ? std::string_view("other") : word;
+}
 
 /// The last row of each key is the one that counts.
 void keep_last(std::vector<throttle_window>& windows)
@@ -237,10 +245,34 @@ struct delivery::impl
         const auto now = now_ms();
         lines.follow(next->with.policy, now);
         throttle_bell.ring();
+        for (const auto& line : next->with.policy->lines())
+            next->kinds.push_back(kind_index(kind_of(line.text)));
         const auto pace = next->with.options.pace_per_second;
         if (!current || current->with.options.pace_per_second != pace)
             pacer = transport::pacer(pace);
         current = std::move(next);
+    }
+
+    /// Where decisions of that kind are counted; there are about a dozen kinds.
+    std::size_t kind_index(std::string_view kind)
+    {
+        auto& all = count.decisions;
+        const auto at = std::find_if(all.begin(), all.end(), [&](const auto& d) { return d.kind == kind; });
+        if (at != all.end())
+            return static_cast<std::size_t>(at - all.begin());
+        all.push_back(decision_count{std::string(kind), 0, 0});
+        return all.size() - 1;
+    }
+
+    void count_decision(const rules::decision& said, bool throttled)
+    {
+        ++(throttled ? count.throttled : said.forward ? count.forwarded : count.held_back);
+        const auto index = throttled                           ? kind_index("throttle")
+                           : said.line < current->kinds.size() ? current->kinds[said.line]
+                                                               : kind_index("other");
+        auto& of_kind = count.decisions[index];
+        ++(said.forward && !throttled ? of_kind.forwarded : of_kind.held_back);
+        lines.spoke(said.line);
     }
 
     void new_connector()
@@ -306,6 +338,8 @@ struct delivery::impl
         batch = transport::batch(transport::wire_of(connector->settings()));
         count.now = status::state::connected;
         count.connected_to = conn->peer();
+        count.certificate_expires = conn->certificate_expires();
+        progress_at = connected_at;
         ++count.connects;
         up_again.notify();
     }
@@ -359,6 +393,7 @@ struct delivery::impl
         m.done = f.record.last_seq;
         while (!m.throttled.empty() && m.throttled.front().seq <= m.done)
             m.throttled.pop_front();
+        progress_at = clock::now();
         m.waiting_since = m.lag() > 0 ? f.archived : 0;
         if (!m.unsaved.empty() && m.unsaved.back().by == f.by)
             merge(m.unsaved.back().record, std::move(f.record));
@@ -858,13 +893,8 @@ struct delivery::impl
         }
         // Marked breaches are sent, and still what the policy held back.
         f.record.held_back += !said.forward;
-        if (!fresh)
-            return true;
-        if (throttled)
-            ++count.throttled;
-        else
-            ++(said.forward ? count.forwarded : count.held_back);
-        lines.spoke(said.line);
+        if (fresh)
+            count_decision(said, throttled);
         return true;
     }
 
@@ -934,6 +964,7 @@ struct delivery::impl
         auto m = f.from;
         window.sent(f.messages, f.bytes);
         count.sent += static_cast<std::int64_t>(f.messages);
+        count.bytes += static_cast<std::int64_t>(f.bytes);
         // In the air before the first byte is: what a cancellation cuts off counts as unconfirmed.
         take_off(std::move(f));
         auto* mine = &flights.back();
@@ -1409,6 +1440,8 @@ struct delivery::impl
                 s.lag_seconds = std::max(s.lag_seconds, (at - m->waiting_since) / 1000);
             s.cursors.push_back(std::move(c));
         }
+        if (s.lag > 0 && can_send())
+            s.stalled = std::chrono::duration_cast<milliseconds>(clock::now() - progress_at).count();
         s.unconfirmed = window.unconfirmed();
         s.policy_lines = lines.since_start();
         return s;
@@ -1450,6 +1483,7 @@ struct delivery::impl
     backoff retry;
     std::minstd_rand random;
     clock::time_point connected_at{}, first_again_at{};
+    clock::time_point progress_at{};  // something was confirmed or passed over, or began to wait
     bool proven = false;
     bool woken = false;  // the present connection was made before its time, for what came
     bool draining = false;
@@ -1494,7 +1528,10 @@ void delivery::ring(std::string_view master)
         return;
     auto& m = *at->second;
     if (m.waiting_since == 0 && m.lag() > 0)
+    {
         m.waiting_since = now_ms();
+        impl_->progress_at = clock::now();
+    }
     m.bell.ring();
     if (!impl_->conn)
         impl_->conn_bell.ring();

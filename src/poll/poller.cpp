@@ -241,9 +241,15 @@ awaitable<verdict> poller::impl::ask(exchange& wire, std::string target, intake&
         request.target = target;
         request.headers = signed_headers(options, target, clock.now(own));
         const net::duration limit = options.timeout;
+        status.alive_at = own.steady;
         const outcome<net::http_response> r = co_await wire.get(std::move(request), in, limits, limit);
         const instant then = now();
         status.bytes += in.bytes();
+        status.answer_seconds.add(static_cast<double>(then.steady - own.steady) / 1000.0);
+        status.answer_bytes.add(static_cast<double>(in.bytes()));
+        status.alive_at = then.steady;
+        if (const auto expires = wire.peer().expires; expires != 0)
+            status.certificate_expires = expires;
         if (in.archive_failure())
         {
             verdict v = judge_archive(*in.archive_failure());
@@ -339,6 +345,7 @@ awaitable<void> poller::impl::load()
     back_off wait(1'000, 60'000);
     for (;;)
     {
+        status.alive_at = now().steady;
         const outcome<std::optional<poll_position>> stored = co_await parts.store->position();
         if (stored)
         {
@@ -354,6 +361,7 @@ awaitable<void> poller::impl::load()
         verdict v = judge_archive(stored.error());
         const std::int64_t ms = wait.failed(parts.time->jitter());
         report(v, ms);
+        status.due_at = now().steady + ms;
         co_await parts.time->wait(ms);
     }
     if (options.window != window_kind::automatic)
@@ -778,6 +786,8 @@ awaitable<void> poller::impl::run()
     for (;;)
     {
         const std::int64_t steady = now().steady;
+        status.alive_at = steady;
+        status.due_at = std::max(next_poll, steady);
         const bool poll_due = steady >= next_poll;
         const bool may_sweep = last_was_good && plan.caught_up();
         const bool sweep_due = may_sweep && steady >= sweep_not_before &&

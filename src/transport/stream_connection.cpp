@@ -34,6 +34,7 @@ stream_connection::stream_connection(asio::any_io_executor ex,
                                      connector::notify changed)
     : stream_(std::move(s)),
       name_(std::move(name)),
+      certificate_expires_(stream_->peer().expires),
       timing_(t),
       changed_(std::move(changed)),
       tasks_(ex,

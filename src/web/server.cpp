@@ -1,16 +1,17 @@
 #include <dtbridge/web/server.hpp>
 
 #include <algorithm>
+#include <cstdio>
 #include <list>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 
@@ -18,7 +19,8 @@
 #include <dtbridge/core/ip.hpp>
 #include <dtbridge/core/log.hpp>
 #include <dtbridge/core/text.hpp>
-#include <dtbridge/net/stream.hpp>
+
+#include <web/wire.hpp>
 
 namespace dtbridge::web
 {
@@ -38,7 +40,29 @@ std::string_view reason(unsigned status)
 
 response plain(unsigned status)
 {
-    return {status, "text/plain; charset=utf-8", std::string(reason(status)) + "\n"};
+    auto r = refusal(status, reason(status));
+    if (status == 405)
+        r.headers.emplace_back("Allow", "GET, HEAD");
+    return r;
+}
+
+/// RFC 6750 2.1; the scheme's case does not matter (RFC 9110 11.1).
+std::string_view bearer_of(std::string_view header)
+{
+    constexpr std::string_view scheme = "Bearer ";
+    if (header.size() <= scheme.size() || !text::iequals(header.substr(0, scheme.size()), scheme))
+        return {};
+    return text::trim(header.substr(scheme.size()));
+}
+
+std::string chunk(std::string_view piece)
+{
+    char size[20];
+    const int digits = std::snprintf(size, sizeof size, "%zx\r\n", piece.size());
+    std::string out(size, static_cast<std::size_t>(digits));
+    out += piece;
+    out += "\r\n";
+    return out;
 }
 
 /// On a loopback listener the Host must be a literal address or localhost, else a page in somebody's browser
@@ -58,15 +82,38 @@ bool is_local_name(std::string_view host)
 
 }  // namespace
 
+response refusal(unsigned status, std::string_view words)
+{
+    response r;
+    r.status = status;
+    r.content_type = "application/json";
+    r.body = "{\"error\":\"";
+    for (const char c : text::printable(words, 1000))  // well-formed, no controls
+    {
+        if (c == '"' || c == '\\')
+            r.body += '\\';
+        r.body += c;
+    }
+    r.body += "\"}\n";
+    if (status == 401)
+        r.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"dtbridge\"");
+    return r;
+}
+
 struct server::impl
 {
     struct connection
     {
-        connection(tcp::socket s, asio::any_io_executor ex) : socket(std::move(s)), timer(ex) {}
-        tcp::socket socket;
+        connection(std::unique_ptr<wire> w, asio::any_io_executor ex, std::string n, bool on_this_host)
+            : line(std::move(w)), timer(ex), name(std::move(n)), local(on_this_host)
+        {}
+        std::unique_ptr<wire> line;
         asio::steady_timer timer;
+        std::string name;  // of its task
+        bool local;
         bool idle = true;
     };
+    using parser = http::request_parser<http::empty_body>;
 
     impl(asio::any_io_executor e, limits l)
         : ex(e), bounds(l), acceptor(e), tasks(e, [](const std::string&, std::exception_ptr error) {
@@ -84,14 +131,22 @@ struct server::impl
     awaitable<void> serve(std::shared_ptr<connection> c);
     awaitable<bool> serve_one(std::shared_ptr<connection> c, std::string& buffer);
     static void arm(const std::shared_ptr<connection>& c, std::chrono::steady_clock::duration limit);
-    response answer(const http::request_parser<http::empty_body>& parser) const;
+    awaitable<bool> read_head(std::shared_ptr<connection> c,
+                              std::string& buffer,
+                              parser& head,
+                              std::optional<response>& refused);
+    std::optional<response> judge(const parser& head, const connection& c, request& asked) const;
+    awaitable<bool> send(std::shared_ptr<connection> c, response reply, bool keep, bool body, bool chunked);
+    awaitable<bool> send_pieces(std::shared_ptr<connection> c, body_source& rest, bool chunked);
     void make_room();
 
     asio::any_io_executor ex;
     limits bounds;
     tcp::acceptor acceptor;
     bool loopback = true;
-    std::map<std::string, handler, std::less<>> handlers;
+    std::map<std::string, slow_handler, std::less<>> handlers;
+    std::shared_ptr<tls_server> tls;
+    std::uint64_t accepted = 0;
     std::list<std::shared_ptr<connection>> open;
     task_group tasks;
 };
@@ -100,13 +155,37 @@ server::server(asio::any_io_executor ex, limits bounds) : impl_(std::make_unique
 
 server::~server() = default;
 
+namespace
+{
+
+/// A named coroutine, as a lambda's captures would go with the lambda.
+awaitable<response> at_once(server::handler h, request asked)
+{
+    co_return h(asked);
+}
+
+}  // namespace
+
 void server::handle(std::string path, handler h)
+{
+    impl_->handlers[std::move(path)] = [h = std::move(h)](request asked) {
+        return at_once(h, std::move(asked));
+    };
+}
+
+void server::handle_slow(std::string path, slow_handler h)
 {
     impl_->handlers[std::move(path)] = std::move(h);
 }
 
-outcome<bool> server::listen(const std::string& address)
+void server::renew(std::shared_ptr<tls_server> tls)
 {
+    impl_->tls = std::move(tls);
+}
+
+outcome<bool> server::listen(const std::string& address, std::shared_ptr<tls_server> tls)
+{
+    impl_->tls = std::move(tls);
     const auto colon = address.rfind(':');
     std::string host = address.substr(0, colon == std::string::npos ? address.size() : colon);
     if (host.size() > 2 && host.front() == '[' && host.back() == ']')
@@ -147,18 +226,19 @@ std::size_t server::connections() const
     return impl_->open.size();
 }
 
-/// Closes the oldest connection, an idle one if there is one. Its task removes it; until then it counts no
-/// more.
+/// Closes the oldest connection, an idle one if there is one, and ends its task, which may be waiting for
+/// news. The task removes it; until then it counts no more.
 void server::impl::make_room()
 {
-    const auto alive = [](const auto& c) { return c->socket.is_open(); };
+    const auto alive = [](const auto& c) { return c->line->is_open(); };
     if (static_cast<std::size_t>(std::count_if(open.begin(), open.end(), alive)) < bounds.connections)
         return;
     auto victim = std::find_if(open.begin(), open.end(), [&](const auto& c) { return alive(c) && c->idle; });
     if (victim == open.end())
         victim = std::find_if(open.begin(), open.end(), alive);
-    error_code ec;
-    (*victim)->socket.close(ec);
+    const auto chosen = *victim;  // its task may end at once and remove it
+    chosen->line->close();
+    tasks.cancel(chosen->name);
 }
 
 awaitable<void> server::run()
@@ -181,9 +261,14 @@ awaitable<void> server::run()
             continue;
         }
         self->make_room();
-        auto opened = std::make_shared<impl::connection>(std::move(socket), self->ex);
+        error_code gone;
+        const bool local = socket.remote_endpoint(gone).address().is_loopback();
+        auto line =
+            self->tls ? make_tls_wire(std::move(socket), self->tls) : make_plain_wire(std::move(socket));
+        auto name = "connection " + std::to_string(++self->accepted);
+        auto opened = std::make_shared<impl::connection>(std::move(line), self->ex, name, local);
         self->open.push_back(opened);
-        self->tasks.spawn("connection", self->serve(std::move(opened)));
+        self->tasks.spawn(std::move(name), self->serve(std::move(opened)));
     }
     error_code ignored;
     self->acceptor.close(ignored);
@@ -198,7 +283,7 @@ void server::impl::arm(const std::shared_ptr<connection>& c, std::chrono::steady
     // Weak: a handler that is already queued runs even after the timer was cancelled.
     c->timer.async_wait([weak = std::weak_ptr<connection>(c)](error_code ec) {
         if (const auto alive = weak.lock(); alive && !ec)
-            alive->socket.close(ec);
+            alive->line->close();
     });
 }
 
@@ -216,20 +301,21 @@ awaitable<void> server::impl::serve(std::shared_ptr<connection> c)
         std::shared_ptr<connection> gone;
     };
     const remove guard(this, c);  // also when the coroutine is cancelled
+    c->idle = false;
+    arm(c, bounds.request);
+    bool more = co_await c->line->open();
+    c->idle = true;
     std::string buffer;
-    for (unsigned n = 0; n < bounds.requests; ++n)
-    {
-        const bool more = co_await serve_one(c, buffer);
-        if (!more)
-            break;
-    }
-    error_code ec;
-    c->socket.shutdown(tcp::socket::shutdown_both, ec);
+    for (unsigned n = 0; more && n < bounds.requests; ++n)
+        more = co_await serve_one(c, buffer);
+    arm(c, std::chrono::seconds(1));
+    co_await c->line->finish();
 }
 
-response server::impl::answer(const http::request_parser<http::empty_body>& parser) const
+/// What is refused before any handler is asked; fills asked.
+std::optional<response> server::impl::judge(const parser& p, const connection& c, request& asked) const
 {
-    const auto& head = parser.get();
+    const auto& head = p.get();
     if (head.method() != http::verb::get && head.method() != http::verb::head)
         return plain(405);
     const auto host = head[http::field::host];
@@ -237,48 +323,47 @@ response server::impl::answer(const http::request_parser<http::empty_body>& pars
         return plain(421);
     const std::string_view target(head.target().data(), head.target().size());
     const auto mark = target.find('?');
-    request asked;
     asked.path = std::string(target.substr(0, mark));
     asked.query = mark == std::string_view::npos ? "" : std::string(target.substr(mark + 1));
-    const auto found = handlers.find(asked.path);
-    if (found == handlers.end())
+    const auto authorization = head[http::field::authorization];
+    asked.bearer = secret(bearer_of({authorization.data(), authorization.size()}));
+    asked.local = c.local;
+    if (!handlers.contains(asked.path))
         return plain(404);
-    return found->second(asked);
+    return std::nullopt;
 }
 
-awaitable<bool> server::impl::serve_one(std::shared_ptr<connection> c, std::string& buffer)
+/// False where the client went away. refused: the head is not one that could be answered.
+awaitable<bool> server::impl::read_head(std::shared_ptr<connection> c,
+                                        std::string& buffer,
+                                        parser& head,
+                                        std::optional<response>& refused)
 {
-    http::request_parser<http::empty_body> parser;
-    parser.header_limit(static_cast<std::uint32_t>(bounds.header));
-    parser.body_limit(std::uint64_t{0});
-    parser.eager(true);
     c->idle = buffer.empty();
     arm(c, buffer.empty() ? bounds.idle : bounds.request);
-    std::optional<response> refusal;
     std::size_t taken = 0;
-    while (!parser.is_done() && !refusal)
+    for (;;)
     {
         if (!buffer.empty())
         {
             error_code ec;
-            const auto used = parser.put(asio::buffer(buffer), ec);
+            const auto used = head.put(asio::buffer(buffer), ec);
             buffer.erase(0, used);
             // The parser's own limit forgets the lines that it has taken at its first look.
             taken += used;
-            const std::size_t head = taken + (parser.is_header_done() ? 0 : buffer.size());
-            if (ec == http::error::header_limit || head > bounds.header)
-                refusal = plain(431);
-            else if (ec == http::error::body_limit ||
-                     (ec == http::error::need_more && parser.is_header_done()))
-                refusal = plain(413);
+            const std::size_t size = taken + (head.is_header_done() ? 0 : buffer.size());
+            if (ec == http::error::header_limit || size > bounds.header)
+                refused = plain(431);
+            else if (ec == http::error::body_limit || (ec == http::error::need_more && head.is_header_done()))
+                refused = plain(413);
             else if (ec && ec != http::error::need_more)
-                refusal = plain(400);
-            if (parser.is_done() || refusal)
-                break;
+                refused = plain(400);
+            if (head.is_done() || refused)
+                co_return true;
         }
         char piece[4096];
-        auto [ec, size] = co_await c->socket.async_read_some(asio::buffer(piece), use_tuple);
-        if (ec)
+        const auto got = co_await c->line->read_some(asio::buffer(piece));
+        if (!got)
             co_return false;
         if (c->idle)
         {
@@ -286,25 +371,100 @@ awaitable<bool> server::impl::serve_one(std::shared_ptr<connection> c, std::stri
             c->idle = false;
             arm(c, bounds.request);
         }
-        buffer.append(piece, size);
+        buffer.append(piece, *got);
     }
-    const bool keep = !refusal && parser.get().keep_alive();
-    const bool head_only = !refusal && parser.get().method() == http::verb::head;
-    const auto reply = refusal ? std::move(*refusal) : answer(parser);
-    std::string text =
-        "HTTP/1.1 " + std::to_string(reply.status) + " " + std::string(reason(reply.status)) +
-        "\r\nContent-Type: " + reply.content_type +
-        "\r\nContent-Length: " + std::to_string(reply.body.size()) +
+}
+
+awaitable<bool> server::impl::serve_one(std::shared_ptr<connection> c, std::string& buffer)
+{
+    parser head;
+    head.header_limit(static_cast<std::uint32_t>(bounds.header));
+    head.body_limit(std::uint64_t{0});
+    head.eager(true);
+    std::optional<response> refused;
+    const bool arrived = co_await read_head(c, buffer, head, refused);
+    if (!arrived)
+        co_return false;
+    const bool understood = !refused.has_value();
+    const bool keep = understood && head.get().keep_alive();
+    const bool with_body = !understood || head.get().method() != http::verb::head;
+    const bool chunked = understood && head.get().version() >= 11;
+    request asked;
+    if (understood)
+        refused = judge(head, *c, asked);
+    response reply;
+    if (refused)
+    {
+        reply = std::move(*refused);
+    }
+    else
+    {
+        arm(c, bounds.answer);
+        const auto& handle = handlers.find(asked.path)->second;
+        reply = co_await handle(std::move(asked));
+    }
+    const bool sent = co_await send(c, std::move(reply), keep, with_body, chunked);
+    co_return sent;
+}
+
+/// False where the connection is not to be used any more.
+awaitable<bool> server::impl::send(
+    std::shared_ptr<connection> c, response reply, bool keep, bool body, bool chunked)
+{
+    if (reply.rest && !chunked)
+        keep = false;  // HTTP/1.0: the body ends with the connection
+    std::string text = "HTTP/1.1 " + std::to_string(reply.status) + " " + std::string(reason(reply.status)) +
+                       "\r\nContent-Type: " + reply.content_type;
+    if (!reply.rest)
+        text += "\r\nContent-Length: " + std::to_string(reply.body.size());
+    else if (chunked)
+        text += "\r\nTransfer-Encoding: chunked";
+    text +=
         "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY"
-        "\r\nContent-Security-Policy: default-src 'none'; frame-ancestors 'none'"
-        "\r\nReferrer-Policy: no-referrer";
-    if (reply.status == 405)
-        text += "\r\nAllow: GET, HEAD";
+        "\r\nReferrer-Policy: no-referrer\r\nCross-Origin-Resource-Policy: same-origin"
+        "\r\nContent-Security-Policy: " +
+        reply.content_security_policy;
+    for (const auto& [name, value] : reply.headers)
+        text += "\r\n" + name + ": " + value;
     text += keep ? "\r\nConnection: keep-alive\r\n\r\n" : "\r\nConnection: close\r\n\r\n";
-    if (!head_only)
-        text += reply.body;
-    auto [ec, size] = co_await asio::async_write(c->socket, asio::buffer(text), use_tuple);
-    co_return !ec && keep;
+    if (body)
+        text += reply.rest && chunked && !reply.body.empty() ? chunk(reply.body) : reply.body;
+    arm(c, bounds.request);
+    const bool sent = co_await c->line->write(asio::buffer(text));
+    if (!sent || !body || !reply.rest)
+        co_return sent&& keep;
+    const bool whole = co_await send_pieces(c, *reply.rest, chunked);
+    co_return whole&& keep;
+}
+
+awaitable<bool> server::impl::send_pieces(std::shared_ptr<connection> c, body_source& rest, bool chunked)
+{
+    using clock = std::chrono::steady_clock;
+    const auto until = clock::now() + bounds.stream;
+    for (;;)
+    {
+        const auto left = until - clock::now();
+        arm(c, std::min(bounds.answer, left));
+        auto piece = co_await rest.next();
+        if (!piece)
+        {
+            c->line->close();
+            co_return false;
+        }
+        const bool last = piece->empty();
+        std::string text = std::exchange(*piece, {});  // one copy at a time, as the client may take long
+        if (chunked)
+            text = last ? "0\r\n\r\n" : chunk(text);
+        arm(c, std::min(bounds.request, left));
+        if (!text.empty())
+        {
+            const bool sent = co_await c->line->write(asio::buffer(text));
+            if (!sent)
+                co_return false;
+        }
+        if (last)
+            co_return true;
+    }
 }
 
 }  // namespace dtbridge::web

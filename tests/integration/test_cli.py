@@ -256,7 +256,7 @@ class Configuration(RigTest):
         ("add", "transport", 'facility = "local9"', "facility"),
         ("add", "transport", 'profile = "nosuchsiem"', "profile"),
         ("add", "transport", 'pace = "fast"', "pace"),
-        ("add", "transport", 'heartbeat = "5m"', "heartbeat"),
+        ("add", "transport", 'heartbeat = "5 minutes"', "heartbeat"),
         ("add", "transport", 'app_name = "a b"', "app_name"),
         ("add", "transport", 'fields = "missing.toml"', "fields"),
         ("add", "transport", 'tls = { cert_file = "missing.pem" }', "cert_file"),

@@ -74,6 +74,13 @@ struct cursor_status
     std::string error;     ///< of this master's archive; "" while it works
 };
 
+/// How often the lines of one kind of a policy spoke, whatever policy was in force.
+struct decision_count
+{
+    std::string kind;  ///< "score", "model", "always_tags", ..; "other" where no line spoke
+    std::int64_t forwarded = 0, held_back = 0;
+};
+
 /// A copy for status, metrics and health. Counts are since the start of the process.
 struct status
 {
@@ -91,6 +98,9 @@ struct status
     std::int64_t held_back = 0;  ///< decided so, marked ones included
     std::int64_t forwarded = 0;  ///< decided so, and not throttled
     std::int64_t throttled = 0;  ///< forwarded by the rules and held by a throttle
+    std::vector<decision_count>
+        decisions;           ///< by kind, the same counts; throttled ones as held back by "throttle"
+    std::int64_t bytes = 0;  ///< of messages sent, framing included, repeats included
     std::int64_t shortened = 0;
     std::int64_t undeliverable = 0;
     std::int64_t passed_over = 0;     ///< created before start
@@ -98,8 +108,13 @@ struct status
     std::int64_t events = 0;          ///< bridge events sent
     std::int64_t events_dropped = 0;  ///< announced, and never sent: too many waited
     std::int64_t connects = 0, breaks = 0;
-    std::int64_t last_confirmed = 0;  ///< ms; 0 never
-    std::size_t unconfirmed = 0;      ///< messages in flight
+    std::int64_t last_confirmed = 0;       ///< ms; 0 never
+    std::size_t unconfirmed = 0;           ///< messages in flight
+    std::int64_t certificate_expires = 0;  ///< ms; of the last connection's leaf, 0 unknown or without TLS
+    /// ms for which nothing was done though it is connected and breaches wait; 0 while there is nothing to
+    /// do. A collector that takes nothing is noticed by its own deadlines: minutes of this mean a loop that
+    /// hangs.
+    std::int64_t stalled = 0;
     std::vector<std::int64_t>
         policy_lines;  ///< how often each of policy::lines() spoke, since the start of the process
     bool running = false;

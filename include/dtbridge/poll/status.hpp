@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include <dtbridge/core/histogram.hpp>
 #include <dtbridge/poll/answer.hpp>
 
 namespace dtbridge::poll
@@ -40,6 +41,14 @@ struct master_status
     std::int64_t sweeps = 0, last_sweep = 0, differences = 0, state_changes = 0;
     std::uint64_t bytes = 0;                             ///< of answers, decoded
     std::array<std::uint64_t, answer_kinds> outcomes{};  ///< polls and sweeps by answer_kind
+    histogram<10> answer_seconds{
+        {0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60}};  ///< asked until answered or failed
+    histogram<6> answer_bytes{{1024, 16384, 262144, 1048576, 8388608, 67108864}};
+    std::int64_t certificate_expires = 0;  ///< ms; of the last connection's leaf, 0 unknown or plain
+
+    // Signs of life, in ms of the steady clock; 0 before the loop began.
+    std::int64_t alive_at = 0;  ///< last began or ended something that has a deadline
+    std::int64_t due_at = 0;    ///< when the next question is meant to be asked
 };
 
 }  // namespace dtbridge::poll

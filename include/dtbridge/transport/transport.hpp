@@ -72,6 +72,8 @@ public:
     /// How many were sent and are not confirmed.
     virtual std::size_t unconfirmed() const = 0;
     virtual state now() const = 0;
+    /// When the collector's certificate expires, ms since 1970; 0 where there is none.
+    virtual std::int64_t certificate_expires() const { return 0; }
     /// Why it is over, in plain words; empty while it is not. asio::error::eof where the peer closed in
     /// order.
     virtual const std::optional<failure>& reason() const = 0;

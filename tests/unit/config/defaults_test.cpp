@@ -357,7 +357,7 @@ start = "all"
 hold = "30d"
 max_message = "16KiB"
 pace = "200/s"
-heartbeat = ""
+heartbeat = "5m"
 updates = false
 annotate = false
 tls = { ca_file = "ca.pem", cert_file = "client.pem", key_file = "client.key", server_name = "siem", fingerprint_sha256 = "", verify = true }
@@ -406,6 +406,7 @@ tls = { ca_file = "ca.pem", cert_file = "client.pem", key_file = "client.key", s
     BOOST_REQUIRE(d.hold.has_value());
     BOOST_TEST((*d.hold == 30 * 24h));
     BOOST_TEST(d.pace_per_second == 200.0);
+    BOOST_TEST((d.heartbeat == std::chrono::milliseconds(300'000)));
     BOOST_TEST(c.destinations[0].policy->lines().size() > 0u);
     BOOST_TEST(c.destinations[0].fields_text == format::builtin_field_map(format::kind::leef));
 }

@@ -36,8 +36,21 @@ const wrong rows[] = {
      "[service]\nlisten = \"0.0.0.0:9480\"\n",
      10,
      "service.listen",
-     "not built yet",
-     "127.0.0.1:9480"},
+     "other hosts reach",
+     "listen_tls with cert_file and key_file"},
+    {P::at_end,
+     "[service]\nlisten = \"siem.example:9480\"\n",
+     10,
+     "service.listen",
+     "siem.example",
+     "an address"},
+    {P::at_end,
+     "[[api_token]]\nname = \"t\"\nfile = \"proxy.password\"\nmasters = [\"acme\"]\n"
+     "[[api_token]]\nname = \"u\"\nfile = \"proxy.password\"\nmasters = [\"acme\"]\n",
+     15,
+     "api_token.file",
+     "same token as that of \"t\"",
+     "one of its own"},
     {P::at_end, "[service]\nlisten = \"127.0.0.1\"\n", 10, "service.listen", "127.0.0.1", "with a port"},
     {P::at_end, "[service]\nlisten = \"127.0.0.1:0\"\n", 10, "service.listen", "port", "with a port"},
     {P::at_end, "[service]\nlisten = 9480\n", 10, "service.listen", "found 9480", "string in quotes"},
@@ -411,12 +424,7 @@ const wrong rows[] = {
      "destination.sasl_password_file",
      "not built yet",
      "left out"},
-    {P::at_destination,
-     "heartbeat = \"5m\"\n",
-     9,
-     "destination.heartbeat",
-     "heartbeat is not built yet",
-     "left out"},
+    {P::at_destination, "heartbeat = \"0s\"\n", 9, "destination.heartbeat", "\"0s\"", "1s"},
     {P::at_destination,
      "updates = true\n",
      9,
@@ -743,28 +751,48 @@ BOOST_AUTO_TEST_CASE(minimal_and_rules_that_read_tags_exclude_each_other)
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_pull_api_that_others_reach_is_refused_with_its_tokens_and_tls)
+BOOST_AUTO_TEST_CASE(other_hosts_are_listened_to_with_tls_and_a_token_only)
 {
     folder f;
-    const auto made = make_certificate();
+    const auto made = make_certificate(), other = make_certificate();
     f.write("c.pem", made.cert);
     f.write("c.key", made.key);
-    auto l = f.load(std::string(master) + std::string(destination) +
-                    "[service]\nlisten = \"192.0.2.1:9480\"\nlisten_tls = { cert_file = \"c.pem\", key_file "
-                    "= \"c.key\" }\n"
-                    "[[api_token]]\nname = \"t\"\nfile = \"acme.token\"\nmasters = [\"acme\"]\n");
-    BOOST_TEST_CONTEXT(lines_of(l))
+    f.write("other.key", other.key);
+    const auto text = [&](const std::string& key, const std::string& token) {
+        return std::string(master) + std::string(destination) + "[service]\nlisten = \"192.0.2.1:9480\"\n" +
+               (key.empty() ? "" : "listen_tls = { cert_file = \"c.pem\", key_file = \"" + key + "\" }\n") +
+               token;
+    };
+    const std::string token = "[[api_token]]\nname = \"t\"\nfile = \"acme.token\"\nmasters = [\"acme\"]\n";
+    const auto good = f.load(text("c.key", token));
+    BOOST_TEST_CONTEXT(lines_of(good))
     {
-        BOOST_REQUIRE(l.problems.size() == 3u);
-        BOOST_TEST(l.problems[0].key == "service.listen");
-        BOOST_TEST(l.problems[1].key == "service.listen_tls");
-        BOOST_TEST(l.problems[2].key == "api_token");
-        for (const auto& p : l.problems)
-        {
-            BOOST_TEST(!p.warning);
-            BOOST_TEST(p.message.find("not built yet") != std::string::npos);
-        }
+        BOOST_TEST(good.ok);
+        BOOST_TEST(good.problems.empty());
+        BOOST_TEST(good.value.service.listen_cert_file == f / "c.pem");
+        BOOST_TEST(good.value.service.listen_key_file == f / "c.key");
+        BOOST_REQUIRE(good.value.tokens.size() == 1u);
+        BOOST_TEST(good.value.tokens[0].token.equals(config_test::private_token));
+        BOOST_TEST(good.value.tokens[0].masters == std::vector<std::string>{"acme"},
+                   boost::test_tools::per_element());
     }
+    const auto one_problem = [&](const dtbridge::config::loaded& l, const char* key, const char* words) {
+        BOOST_TEST_CONTEXT(lines_of(l))
+        {
+            BOOST_TEST(!l.ok);
+            BOOST_REQUIRE(l.problems.size() == 1u);
+            BOOST_TEST(l.problems[0].key == key);
+            BOOST_TEST(l.problems[0].message.find(words) != std::string::npos);
+        }
+    };
+    one_problem(f.load(text("c.key", "")), "api_token", "no [[api_token]]");
+    one_problem(f.load(text("", token)), "service.listen", "listen_tls");
+    one_problem(f.load(text("other.key", token)), "service.listen_tls.key_file", "does not belong");
+    f.write("blank.token", "two words of a token\n");
+    one_problem(
+        f.load(text("c.key", "[[api_token]]\nname = \"t\"\nfile = \"blank.token\"\nmasters = [\"acme\"]\n")),
+        "api_token.file",
+        "blanks");
 }
 
 BOOST_AUTO_TEST_CASE(names_that_are_wrong_themselves_are_not_reported_again_where_they_are_used)

@@ -28,6 +28,7 @@ public:
             throw std::runtime_error("no temporary folder");
         path_ = name;
         write("acme.token", std::string(private_token) + "\n");
+        write("short.token", "0123456789abcde\n");
         write("proxy.password", std::string(proxy_password) + "\n");
     }
     folder(const folder&) = delete;

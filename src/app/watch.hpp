@@ -1,0 +1,52 @@
+#pragma once
+
+/// What the service keeps in order to notice and to show how it is: health, troubles that were announced,
+/// heartbeats that are due, how much went out over a day. Plain data; service_watch.cpp acts on it.
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "app/rate_history.hpp"
+
+namespace dtbridge::app
+{
+
+/// Who asks through the network face, and what may be shown to it.
+struct access
+{
+    bool all = false;                  ///< every master
+    std::vector<std::string> masters;  ///< else these
+    bool to(const std::string& master) const;
+};
+
+/// In plain words, each naming its master or destination.
+struct health
+{
+    std::vector<std::string> broken;  ///< the bridge itself does not work as it should: not ready
+    std::vector<std::string>
+        troubles;  ///< a master or a collector is away, a disk fills: ready, but not `?strict`
+};
+
+struct watch_state
+{
+    using clock = std::chrono::steady_clock;
+    enum class disk { ok, filling, full };
+
+    struct trouble
+    {
+        clock::time_point since{};
+        bool announced = false;
+    };
+    std::map<std::string, trouble> masters;            ///< that cannot be polled
+    std::map<std::string, std::int64_t> certificates;  ///< "master acme" -> ms, when last warned of
+    disk disk_is = disk::ok;
+    std::int64_t disk_free = -1;  ///< bytes; -1 unknown
+    std::map<std::string, clock::time_point>
+        heartbeats;                             ///< destination -> when the last one was handed over
+    std::map<std::string, rate_history> rates;  ///< destination -> confirmed over a day
+};
+
+}  // namespace dtbridge::app

@@ -1,0 +1,32 @@
+#pragma once
+
+/// The query of a request, decoded and bounded. Pure.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <dtbridge/core/failure.hpp>
+
+namespace dtbridge::web
+{
+
+class parameters
+{
+public:
+    /// At most 16, each name once, names and values of at most 1,000 bytes of UTF-8 without controls. '+' is
+    /// a blank (HTML forms); %XX is decoded. The failure says what is wrong.
+    static outcome<parameters> parse(std::string_view query);
+
+    /// Nothing where it is not given; "" where it is given without a value.
+    std::optional<std::string> find(std::string_view name) const;
+    /// The first name that is none of these, or "".
+    std::string unknown(std::initializer_list<std::string_view> known) const;
+
+private:
+    std::vector<std::pair<std::string, std::string>> all_;
+};
+
+}  // namespace dtbridge::web
