@@ -111,6 +111,8 @@ awaitable<boost::json::object> service::impl::answer(boost::json::object request
         question{"status", &impl::answer_status},
         question{"sign", &impl::answer_sign},
         question{"get", &impl::answer_get},
+        question{"check", &impl::answer_check},
+        question{"test", &impl::answer_test},
     };
     const auto command = text_member(request, "command");
     for (const auto& q : known)

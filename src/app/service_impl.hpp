@@ -87,6 +87,8 @@ struct service::impl
     awaitable<boost::json::object> answer_status(boost::json::object request);
     awaitable<boost::json::object> answer_sign(boost::json::object request);
     awaitable<boost::json::object> answer_get(boost::json::object request);
+    awaitable<boost::json::object> answer_check(boost::json::object request);
+    awaitable<boost::json::object> answer_test(boost::json::object request);
     boost::json::object status_json() const;
     std::int64_t master_now(const master& m) const;  ///< ms, by the master's clock as far as it is known
 
