@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import unittest
 
-from rig import SOURCE, Bridge, Collector, RigTest, Simulator, bridge_binary, run_cli
+from rig import BUILD, SOURCE, Bridge, Collector, RigTest, Simulator, bridge_binary, run_cli
 
 DOCS = SOURCE / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), SOURCE / "README.md"])
@@ -232,6 +232,19 @@ class Pages(RigTest):
             built = out.read_text()
             for heading in re.findall(r"(?m)^## (?:`([^`]+)`|(.+))$", (DOCS / f"{source}.md").read_text()):
                 self.assertIn(".Sh " + (heading[0] or heading[1].upper()), built)
+
+
+    def test_installed(self):
+        """cmake --install puts pages and completion where man and bash look for them."""
+        if not (BUILD / "docs" / "cmake_install.cmake").exists():
+            self.skipTest("not a build folder of CMake")
+        subprocess.run(["cmake", "--build", BUILD, "--target", "man"], check=True, capture_output=True)
+        subprocess.run(["cmake", "-P", BUILD / "docs" / "cmake_install.cmake"], check=True, capture_output=True,
+                       env={**os.environ, "DESTDIR": str(self.folder.path)})
+        for name in ("man/man1/dtbridge.1", "man/man5/dtbridge.toml.5", "man/man5/dtbridge-mapping.5",
+                     "bash-completion/completions/dtbridge"):
+            found = [p for p in self.folder.path.rglob(pathlib.Path(name).name) if str(p).endswith("share/" + name)]
+            self.assertEqual(len(found), 1, name)
 
 
 class CommandLines(RigTest):
