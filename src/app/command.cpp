@@ -14,8 +14,7 @@ namespace
 template <std::size_t Index>
 int not_built(const arguments&);
 
-constexpr std::array<std::string_view, 7> later = {
-    "test", "export", "backfill", "tune", "models", "setup", "recover"};
+constexpr std::array<std::string_view, 5> later = {"export", "backfill", "tune", "models", "recover"};
 
 template <std::size_t Index>
 int not_built(const arguments&)
@@ -25,7 +24,12 @@ int not_built(const arguments&)
 
 constexpr std::array table = {
     command{"run", "[--config F]", "runs the service", run},
-    command{"check", "[--config F]", "validates the configuration and every file it names", check},
+    command{"check",
+            "[--connect [--json]]",
+            "validates the configuration and every file it names; --connect also tries masters and "
+            "destinations",
+            check},
+    command{"test", "--destination D [--json]", "sends one test event and prints its bytes", test},
     command{"filter",
             "--rules F [FILE]",
             "tells for each breach whether a mapping file forwards it, and why",
@@ -39,6 +43,7 @@ constexpr std::array table = {
         "sign", "--master M [--post BODY] TARGET", "prints a signed request as a curl command line", sign},
     command{"get", "--master M TARGET", "sends one signed GET to a master and prints the answer", get},
     command{"profiles", "[NAME]", "lists the SIEM profiles, or prints one", profiles},
+    command{"setup", "[options]", "writes a first configuration, by questions or by flags", setup},
     command{"forget",
             "NAME [--yes]",
             "deletes the state of a master or destination that is no longer configured",
@@ -57,13 +62,11 @@ constexpr std::array table = {
             "[--dry-run]",
             "sends archived breaches to a destination again",
             replay},
-    command{"test", "", "not built yet", not_built<0>},
-    command{"export", "", "not built yet", not_built<1>},
-    command{"backfill", "", "not built yet", not_built<2>},
-    command{"tune", "", "not built yet", not_built<3>},
-    command{"models", "", "not built yet", not_built<4>},
-    command{"setup", "", "not built yet", not_built<5>},
-    command{"recover", "", "not built yet", not_built<6>},
+    command{"export", "", "not built yet", not_built<0>},
+    command{"backfill", "", "not built yet", not_built<1>},
+    command{"tune", "", "not built yet", not_built<2>},
+    command{"models", "", "not built yet", not_built<3>},
+    command{"recover", "", "not built yet", not_built<4>},
 };
 
 }  // namespace

@@ -1,45 +1,178 @@
+#include <algorithm>
 #include <iostream>
 
+#include <boost/json/serialize.hpp>
+
+#include "app/ask.hpp"
 #include "app/command.hpp"
 #include "app/commands.hpp"
+#include "app/connect_check.hpp"
+#include "app/connect_text.hpp"
+#include "app/host.hpp"
 #include "app/load_config.hpp"
 #include "app/options.hpp"
+#include "app/run_alone.hpp"
+#include "app/service_request.hpp"
 
 namespace dtbridge::app
 {
 
+namespace
+{
+
+boost::json::array member_array(boost::json::object& o, std::string_view name)
+{
+    auto* v = o.if_contains(name);
+    return v != nullptr && v->is_array() ? std::move(v->as_array()) : boost::json::array();
+}
+
+/// By the running service, piece by piece; nothing where none runs. shown: called with each piece.
+template <class Shown>
+std::optional<boost::json::array> check_by_service(const parsed& said, Shown shown)
+{
+    boost::json::array all;
+    boost::json::object request;
+    request["command"] = "check";
+    for (;;)
+    {
+        auto reply = ask(said, request);
+        if (!reply && all.empty())
+            return std::nullopt;
+        if (!reply)
+            throw action_error("the service stopped in the middle of the check");
+        auto piece = member_array(*reply, "checks");
+        shown(piece);
+        for (auto& c : piece)
+            all.push_back(std::move(c));
+        const auto next = text_member(*reply, "next");
+        if (next.empty() || piece.empty())
+            return all;
+        request["after"] = next;
+    }
+}
+
+void task_failed(const std::string& name, std::exception_ptr error)
+{
+    try
+    {
+        std::rethrow_exception(error);
+    }
+    catch (const std::exception& e)
+    {
+        std::cerr << "dtbridge: " << name << ": " << e.what() << '\n';
+    }
+}
+
+boost::json::array check_alone(const config::configuration& c)
+{
+    asio::io_context io(1);
+    task_group tasks(io.get_executor(), task_failed);
+    return run_alone(io, check_connections(tasks, connect_targets(c.masters, c.destinations)));
+}
+
+/// What the file names and the running service does not have yet.
+void tell_differences(const config::configuration& c, const boost::json::array& checks)
+{
+    const auto known = [&](std::string_view kind, const std::string& name) {
+        return std::any_of(checks.begin(), checks.end(), [&](const auto& check) {
+            const auto& o = check.get_object();
+            return text_member(o, "kind") == kind && text_member(o, "name") == name;
+        });
+    };
+    const auto tell = [](std::string_view kind, const std::string& name) {
+        std::cerr << "note: the running service does not know the " << kind << " '" << name
+                  << "' of the file yet: reload it (systemctl reload dtbridge)\n";
+    };
+    for (const auto& m : c.masters)
+    {
+        if (!known("master", m.name))
+            tell("master", m.name);
+    }
+    for (const auto& d : c.destinations)
+    {
+        if (!known("destination", d.options.name))
+            tell("destination", d.options.name);
+    }
+}
+
+/// The checks as they are known, for people or for a script.
+class reporter
+{
+public:
+    explicit reporter(bool json) : json_(json) {}
+    void operator()(const boost::json::array& piece) const
+    {
+        if (!json_)
+            print_checks(piece, std::cout);
+    }
+    void end(boost::json::array all, bool by_service) const
+    {
+        if (!json_)
+            return;
+        boost::json::object o;
+        o["ok"] = all_good(all);
+        o["by"] = by_service ? "service" : "command";
+        o["checks"] = std::move(all);
+        std::cout << boost::json::serialize(o) << '\n';
+    }
+
+private:
+    bool json_;
+};
+
+bool check_connect(const parsed& said, const config::loaded& loaded)
+{
+    ignore_broken_pipes();
+    const reporter report(said.has("json"));
+    const auto& c = loaded.value;
+    if (auto all = check_by_service(said, report))
+    {
+        if (loaded.ok)
+            tell_differences(c, *all);
+        const bool good = all_good(*all);
+        report.end(std::move(*all), true);
+        return good;
+    }
+    if (!loaded.ok)
+        throw action_error(c.file + " is not right, and no service runs: nothing was connected to");
+    become_owner(c.service.state_dir);
+    auto all = check_alone(c);
+    const bool good = all_good(all);
+    report(all);
+    report.end(std::move(all), false);
+    return good;
+}
+
+}  // namespace
+
 int check(const arguments& args)
 {
     const auto said =
-        parse(args, "check", {{"connect", "", "also signs in to masters and shakes hands (not built yet)"}});
+        parse(args,
+              "check",
+              {{"connect", "", "also signs in to each master and shakes hands with each destination"},
+               {"json", "", "with --connect: what was found as one JSON object"}});
     if (!said)
         return exit_done;
+    if (said->has("json") && !said->has("connect"))
+        throw usage_error("--json goes with --connect");
+    const auto loaded = config::load(said->config(), process_environment());
+    const auto errors = print_problems(loaded);
+    const auto& c = loaded.value;
+    if (loaded.ok)
+        (said->has("json") ? std::cerr : std::cout)
+            << c.file << ": good: " << c.masters.size()
+            << (c.masters.size() == 1 ? " master, " : " masters, ") << c.destinations.size()
+            << (c.destinations.size() == 1 ? " destination" : " destinations") << std::endl;
+    else if (!said->has("connect"))
+        throw action_error(error_count(c.file, errors));
+    bool good = loaded.ok;
     if (said->has("connect"))
-        throw usage_error("check --connect is not built yet; without it all files are checked");
-    const auto c = load_config(said->config());
-    std::cout << c.file << ": good: " << c.masters.size()
-              << (c.masters.size() == 1 ? " master, " : " masters, ") << c.destinations.size()
-              << (c.destinations.size() == 1 ? " destination" : " destinations") << '\n';
-    return exit_done;
-}
-
-int profiles(const arguments& args)
-{
-    const auto said = parse(args, "profiles", {}, 1);
-    if (!said)
-        return exit_done;
-    if (said->positional().empty())
     {
-        for (const auto& name : config::profile_names())
-            std::cout << name << '\n';
-        return exit_done;
+        const bool connected = check_connect(*said, loaded);
+        good = good && connected;
     }
-    const auto text = config::profile_text(said->positional().front());
-    if (text.empty())
-        throw usage_error("no profile is named '" + said->positional().front() +
-                          "'; `dtbridge profiles` lists them");
-    std::cout << text;
-    return exit_done;
+    return good && std::cout ? exit_done : exit_not_right;
 }
 
 }  // namespace dtbridge::app

@@ -6,13 +6,16 @@
 #include <boost/version.hpp>
 
 #include "app/commands.hpp"
+#include "app/options.hpp"
 #include "app/version.hpp"
 
 namespace dtbridge::app
 {
 
-int version(const arguments&)
+int version(const arguments& args)
 {
+    if (!parse(args, "version", {}))
+        return exit_done;
     std::cout << "dtbridge " << DTBRIDGE_VERSION << '\n'
               << OpenSSL_version(OPENSSL_VERSION) << '\n'
               << "SQLite " << sqlite3_libversion() << '\n'

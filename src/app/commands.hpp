@@ -1,5 +1,7 @@
 #pragma once
 
+#include <boost/json/object.hpp>
+
 #include "app/command.hpp"
 
 namespace dtbridge::app
@@ -17,5 +19,10 @@ int status(const arguments& args);
 int explain(const arguments& args);
 int replay(const arguments& args);
 int version(const arguments& args);
+int test(const arguments& args);
+int setup(const arguments& args);
+
+/// Prints what send_test_event() found; answers the exit status.
+int print_test(const boost::json::object& sent);
 
 }  // namespace dtbridge::app

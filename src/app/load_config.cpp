@@ -16,9 +16,8 @@ config::environment process_environment()
     return env;
 }
 
-config::configuration load_config(const std::string& file, bool quiet_warnings)
+std::size_t print_problems(const config::loaded& loaded, bool quiet_warnings)
 {
-    auto loaded = config::load(file, process_environment());
     std::size_t errors = 0;
     for (const auto& p : loaded.problems)
     {
@@ -26,8 +25,20 @@ config::configuration load_config(const std::string& file, bool quiet_warnings)
         if (!p.warning || !quiet_warnings)
             std::cerr << config::to_line(p) << '\n';
     }
+    return errors;
+}
+
+std::string error_count(const std::string& file, std::size_t errors)
+{
+    return file + ": " + std::to_string(errors) + (errors == 1 ? " error" : " errors");
+}
+
+config::configuration load_config(const std::string& file, bool quiet_warnings)
+{
+    auto loaded = config::load(file, process_environment());
+    const auto errors = print_problems(loaded, quiet_warnings);
     if (!loaded.ok)
-        throw action_error(file + ": " + std::to_string(errors) + (errors == 1 ? " error" : " errors"));
+        throw action_error(error_count(file, errors));
     return std::move(loaded.value);
 }
 

@@ -12,6 +12,11 @@ namespace dtbridge::app
 /// an error.
 config::configuration load_config(const std::string& file, bool quiet_warnings = false);
 
+/// Prints every problem to standard error; answers how many are errors.
+std::size_t print_problems(const config::loaded& loaded, bool quiet_warnings = false);
+/// "FILE: 2 errors"
+std::string error_count(const std::string& file, std::size_t errors);
+
 /// The master or destination of that name; throws usage_error, naming those there are.
 const poll::master_options& find_master(const config::configuration& c, std::string_view name);
 const config::destination& find_destination(const config::configuration& c, std::string_view name);

@@ -5,6 +5,8 @@
 
 #include <boost/program_options.hpp>
 
+#include "app/examples.hpp"
+
 namespace dtbridge::app
 {
 
@@ -48,6 +50,8 @@ void print_help(std::string_view name, const po::options_description& descriptio
     if (const auto* c = find_command(name))
         std::cout << "usage: dtbridge " << c->name << ' ' << c->synopsis << "\n\n" << c->summary << "\n\n";
     std::cout << description;
+    if (const auto example = example_of(name); !example.empty())
+        std::cout << "\nexample:\n  " << example << '\n';
 }
 
 }  // namespace

@@ -131,6 +131,8 @@ awaitable<boost::json::object> service::impl::answer(boost::json::object request
         question{"sign", &impl::answer_sign},
         question{"get", &impl::answer_get},
         question{"replay", nullptr, &impl::answer_replay},
+        question{"check", &impl::answer_check},
+        question{"test", &impl::answer_test},
     };
     const auto command = text_member(request, "command");
     for (const auto& q : known)

@@ -95,6 +95,8 @@ struct service::impl
     awaitable<boost::json::object> answer_sign(boost::json::object request);
     awaitable<boost::json::object> answer_get(boost::json::object request);
     awaitable<boost::json::object> answer_replay(boost::json::object request, asker& back);
+    awaitable<boost::json::object> answer_check(boost::json::object request);
+    awaitable<boost::json::object> answer_test(boost::json::object request);
     boost::json::object status_json() const;
 
     // The network face: service_face.cpp, service_newest.cpp, service_metrics.cpp

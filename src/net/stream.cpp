@@ -10,6 +10,7 @@
 
 #include <dtbridge/async/within.hpp>
 #include <dtbridge/core/text.hpp>
+#include <dtbridge/net/connect_report.hpp>
 
 #include <linux/sockios.h>
 #include <netinet/tcp.h>
@@ -197,8 +198,11 @@ private:
 /// the reader only offers the kernel what it takes at once, such as an alert.
 struct tls_link
 {
-    tls_link(link_ptr l, std::shared_ptr<const tls_profile> p, const std::string& name)
-        : wire(std::move(l)), engine(std::move(p), name)
+    tls_link(link_ptr l,
+             std::shared_ptr<const tls_profile> p,
+             const std::string& name,
+             std::shared_ptr<connect_report> report)
+        : wire(std::move(l)), engine(std::move(p), name, std::move(report))
     {}
 
     link_ptr wire;
@@ -383,6 +387,7 @@ struct progress
 {
     std::string who;  ///< "siem.example:6514 (192.0.2.1)"
     std::string step = "connecting";
+    bool wanted = false;  ///< somebody asks for the report
     std::unique_ptr<stream> made;
 };
 
@@ -551,6 +556,9 @@ awaitable<outcome<bool>> attempt(std::shared_ptr<connect_options> o,
         (o->proxy ? "the proxy " : "") + first.text() + (literal ? "" : " (" + address + ")");
     p->who = hop;
     p->step = "connecting";
+    auto& report = *o->report;
+    report.step = "connect";
+    report.address = endpoint_name{address, first.port}.text();
     error_code ec;
     const auto ip = asio::ip::make_address(address, ec);
     if (ec)
@@ -567,6 +575,7 @@ awaitable<outcome<bool>> attempt(std::shared_ptr<connect_options> o,
     if (o->proxy)
     {
         p->step = "waiting for the proxy's answer to CONNECT";
+        report.step = "proxy";
         auto opened = co_await through_proxy(l, o);
         if (!opened)
             co_return opened.error();
@@ -575,20 +584,25 @@ awaitable<outcome<bool>> attempt(std::shared_ptr<connect_options> o,
     if (!o->tls)
     {
         p->made = std::make_unique<plain_stream>(std::move(l));
+        report.step = "done";
         co_return true;
     }
     p->step = "in the TLS handshake";
+    report.step = "tls";
     const auto profile = std::static_pointer_cast<const tls_profile>(o->tls);
     std::string name = o->server_name;
     if (name.empty())
         name = profile->options.server_name;
     if (name.empty())
         name = o->peer.host;
-    auto t = std::make_shared<tls_link>(l, profile, name);
+    report.server_name = name;
+    auto t = std::make_shared<tls_link>(l, profile, name, p->wanted ? o->report : nullptr);
     auto agreed = co_await shake_hands(t, p->who);
+    t->engine.report();
     if (!agreed)
         co_return agreed.error();
     t->engine.fill(l->facts);
+    report.step = "done";
     p->made = std::make_unique<tls_stream>(std::move(t));
     co_return true;
 }
@@ -604,6 +618,10 @@ bool is_final(const error_code& ec)
 awaitable<outcome<std::unique_ptr<stream>>> connect(connect_options options)
 {
     auto o = std::make_shared<connect_options>(std::move(options));
+    const bool wanted = o->report != nullptr;
+    if (!wanted)
+        o->report = std::make_shared<connect_report>();
+    o->report->step = "resolve";
     const auto& first = o->proxy ? o->proxy->address : o->peer;
     for (const endpoint_name* e : {&std::as_const(o->peer), &first})
         if (!is_host(e->host) || e->port == 0)
@@ -615,6 +633,8 @@ awaitable<outcome<std::unique_ptr<stream>>> connect(connect_options options)
     auto addresses = co_await resolve(first.host, bounded(o->limit));
     if (!addresses)
         co_return addresses.error();
+    if (wanted)
+        o->report->addresses = addresses.value();
     failure last;
     std::size_t tried = 0;
     for (const auto& address : addresses.value())
@@ -625,6 +645,7 @@ awaitable<outcome<std::unique_ptr<stream>>> connect(connect_options options)
         const auto share = left / static_cast<std::int64_t>(addresses.value().size() - tried);
         ++tried;
         auto p = std::make_shared<progress>();
+        p->wanted = wanted;
         const outcome<bool> late = fail(asio::error::timed_out, {});
         auto done = co_await within(bounded(share), attempt(o, address, p), late);
         if (done)

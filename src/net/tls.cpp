@@ -8,6 +8,7 @@
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
@@ -31,6 +32,7 @@ namespace
 {
 
 constexpr std::size_t max_names_told = 5;
+constexpr int max_chain_told = 10;
 
 std::int64_t to_ms(const ASN1_TIME* t)
 {
@@ -118,6 +120,23 @@ void note_leaf(certificate_report& r, X509* cert)
     r.not_after = to_ms(X509_get0_notAfter(cert));
 }
 
+certificate_facts facts_of(X509* cert)
+{
+    certificate_report r;
+    note_leaf(r, cert);
+    return {r.subject, r.issuer, r.names, r.fingerprint, r.not_before, r.not_after};
+}
+
+void note_chain(connect_report& to, X509* leaf, const STACK_OF(X509) * sent)
+{
+    to.chain.clear();
+    to.self_signed = X509_NAME_cmp(X509_get_subject_name(leaf), X509_get_issuer_name(leaf)) == 0;
+    to.chain.push_back(facts_of(leaf));
+    for (int i = 0; i < sk_X509_num(sent) && i < max_chain_told; ++i)
+        if (X509* next = sk_X509_value(sent, i); X509_cmp(next, leaf) != 0)
+            to.chain.push_back(facts_of(next));
+}
+
 /// The check of the peer's certificate, in place of OpenSSL's own: the same for a chain, the digest and the
 /// dates for a pin. Notes what it saw, because nothing of it is left after a handshake that failed.
 int check_certificate(X509_STORE_CTX* store, void*)
@@ -129,6 +148,8 @@ int check_certificate(X509_STORE_CTX* store, void*)
     if (!leaf)
         return 0;
     note_leaf(*report, leaf);
+    if (report->wanted)
+        note_chain(*report->wanted, leaf, X509_STORE_CTX_get0_untrusted(store));
     if (profile->pin.empty())
     {
         const int ok = X509_verify_cert(store);
@@ -374,9 +395,12 @@ outcome<std::shared_ptr<tls_client>> make_tls_client(const tls_options& o)
     return std::shared_ptr<tls_client>(std::move(profile));
 }
 
-tls_engine::tls_engine(std::shared_ptr<const tls_profile> profile, const std::string& name)
+tls_engine::tls_engine(std::shared_ptr<const tls_profile> profile,
+                       const std::string& name,
+                       std::shared_ptr<connect_report> report)
     : profile_(std::move(profile)), name_(name), ssl_(SSL_new(profile_->context.get()))
 {
+    report_.wanted = std::move(report);
     if (!ssl_)
         throw std::bad_alloc();
     BIO* in = BIO_new(BIO_s_mem());
@@ -507,6 +531,21 @@ void tls_engine::fill(peer_facts& facts) const
     facts.expires = r.not_after;
 }
 
+void tls_engine::report() const
+{
+    if (!report_.wanted)
+        return;
+    auto& to = *report_.wanted;
+    to.asked_for_ours = report_.asked_for_ours;
+    if (!SSL_is_init_finished(ssl_.get()))
+        return;
+    to.protocol = SSL_get_version(ssl_.get());
+    const char* cipher = SSL_get_cipher_name(ssl_.get());
+    to.cipher = cipher ? cipher : "";
+    if (const std::unique_ptr<X509, ssl_deleter> cert{SSL_get1_peer_certificate(ssl_.get())})
+        note_chain(to, cert.get(), SSL_get_peer_cert_chain(ssl_.get()));
+}
+
 std::string tls_engine::explain(const std::string& who) const
 {
     const auto& r = report_;
@@ -559,6 +598,20 @@ std::string tls_engine::explain(const std::string& who) const
             return certificate + " cannot be trusted: " + X509_verify_cert_error_string(r.error) +
                    "; have it replaced, or " + pin;
     }
+}
+
+outcome<certificate_facts> read_certificate(const std::string& file)
+{
+    if (const auto why = unreadable(file); !why.empty())
+        return fail(errc::not_found, file + ": " + why);
+    BIO* in = BIO_new_file(file.c_str(), "r");
+    const std::unique_ptr<X509, ssl_deleter> cert{in ? PEM_read_bio_X509(in, nullptr, no_passphrase, nullptr)
+                                                     : nullptr};
+    BIO_free(in);
+    ERR_clear_error();
+    if (!cert)
+        return fail(errc::malformed, file + ": holds no certificate in PEM form");
+    return facts_of(cert.get());
 }
 
 bool is_truncated(const error_code& ec)

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include <dtbridge/net/connect_report.hpp>
 #include <dtbridge/net/stream.hpp>
 
 namespace dtbridge::net
@@ -49,7 +50,8 @@ struct certificate_report
     std::int64_t failed_not_before = 0;
     std::int64_t failed_not_after = 0;
     bool pin_mismatch = false;
-    bool asked_for_ours = false;  ///< the peer wanted a client certificate and none is configured
+    bool asked_for_ours = false;             ///< the peer wanted a client certificate and none is configured
+    std::shared_ptr<connect_report> wanted;  ///< gets the chain; null: nobody asks
 };
 
 class tls_engine
@@ -62,7 +64,10 @@ public:
     };
 
     /// name: for SNI (unless it is an address) and the check of the name.
-    tls_engine(std::shared_ptr<const tls_profile> profile, const std::string& name);
+    /// report: gets what the handshake saw; may be null.
+    tls_engine(std::shared_ptr<const tls_profile> profile,
+               const std::string& name,
+               std::shared_ptr<connect_report> report = nullptr);
     tls_engine(const tls_engine&) = delete;
     tls_engine& operator=(const tls_engine&) = delete;
 
@@ -87,6 +92,8 @@ public:
     /// Why the handshake failed, in words; who names the peer ("siem.example:6514 (192.0.2.1)").
     std::string explain(const std::string& who) const;
     void fill(peer_facts& facts) const;
+    /// Into the report, at the end of a handshake whichever it was.
+    void report() const;
 
 private:
     want judge(int rc);

@@ -69,12 +69,15 @@ private:
 
 }  // namespace
 
-outcome<std::shared_ptr<exchange>> make_exchange(const master_options& o, std::string user_agent)
+outcome<std::shared_ptr<exchange>> make_exchange(const master_options& o,
+                                                 std::string user_agent,
+                                                 std::shared_ptr<net::connect_report> report)
 {
     net::connect_options peer;
     peer.peer = o.address;
     peer.server_name = o.tls.server_name;
     peer.proxy = o.proxy;
+    peer.report = std::move(report);
     if (o.https)
     {
         auto tls = net::make_tls_client(o.tls);

@@ -9,6 +9,8 @@
 #include <charconv>
 #include <utility>
 
+#include <dtbridge/net/connect_report.hpp>
+
 #include <transport/address_order.hpp>
 #include <transport/relp_connection.hpp>
 #include <transport/stream_connection.hpp>
@@ -80,6 +82,7 @@ struct connector::impl
         o.peer = settings.addresses[index];
         o.server_name = settings.tls.server_name;
         o.limit = times.connect;
+        o.report = report;
         if (is_tls(settings.kind))
         {
             auto tls = tls_client();
@@ -111,6 +114,8 @@ struct connector::impl
         auto found = co_await net::resolve(peer.host, times.connect);
         if (!found)
             co_return answer(found.error());
+        if (report)
+            report->addresses = *found;
         failure last = fail(errc::resolve_failed, peer.text() + ": the name has no address");
         for (std::size_t i = 0; i < found->size(); ++i)
         {
@@ -136,6 +141,8 @@ struct connector::impl
             auto name = peer.text();
             if (text != peer.host)
                 name += " (" + text + ")";
+            if (report)
+                report->address = net::endpoint_name{text, peer.port}.text();
             co_return answer(std::unique_ptr<connection>(std::make_unique<udp_connection>(
                 std::move(socket), std::move(name), times, std::move(changed))));
         }
@@ -150,6 +157,7 @@ struct connector::impl
     std::size_t current = 0;
     std::shared_ptr<net::tls_client> client;
     std::array<file_mark, 3> client_marks;
+    std::shared_ptr<net::connect_report> report;  // null: nobody asks
 };
 
 connector::connector(asio::any_io_executor ex, options o, timing t)
@@ -203,6 +211,11 @@ void connector::did_not_work()
 {
     impl_->order.did_not_work(impl_->current);
     ++impl_->turn[impl_->current];
+}
+
+void connector::report_to(std::shared_ptr<net::connect_report> report)
+{
+    impl_->report = std::move(report);
 }
 
 const options& connector::settings() const

@@ -111,6 +111,8 @@ struct proxy_options
     bool operator==(const proxy_options&) const = default;
 };
 
+struct connect_report;  // connect_report.hpp
+
 struct connect_options
 {
     endpoint_name peer;
@@ -119,6 +121,7 @@ struct connect_options
     std::shared_ptr<proxy_options> proxy;       ///< null: direct
     duration limit = std::chrono::seconds(10);  ///< resolve, connect, proxy and handshake together
     int user_timeout_ms = 30000;                ///< TCP_USER_TIMEOUT; keepalive is tuned to the same bound
+    std::shared_ptr<connect_report> report;     ///< filled in on the way, also by a failure; null: not wanted
 };
 
 /// Resolves, connects (v6 and v4 in the order given, each address a share of the limit), goes through the

@@ -38,7 +38,10 @@ public:
 };
 
 /// A kept-alive connection of its own to the master. Fails with what is wrong with the TLS files.
-outcome<std::shared_ptr<exchange>> make_exchange(const master_options& o, std::string user_agent);
+/// report: gets what connecting saw; may be null.
+outcome<std::shared_ptr<exchange>> make_exchange(const master_options& o,
+                                                 std::string user_agent,
+                                                 std::shared_ptr<net::connect_report> report = nullptr);
 
 /// The clocks, timers and dice of the loop. Abstract for the same reason: a test runs days in milliseconds.
 class timekeeper

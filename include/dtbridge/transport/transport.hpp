@@ -110,6 +110,8 @@ public:
     void did_not_work();
 
     const options& settings() const;
+    /// From now on what connecting sees goes there too, failures included. For UDP: the addresses alone.
+    void report_to(std::shared_ptr<net::connect_report> report);
 
 private:
     struct impl;

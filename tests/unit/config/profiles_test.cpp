@@ -160,6 +160,14 @@ BOOST_AUTO_TEST_CASE(every_value_has_its_reason)
         {
             BOOST_TEST(n > 5u);
             BOOST_TEST(without == 0u);
+            const auto text = config::profile_text(name);
+            for (const char* part :
+                 {"\n# Source: ", "\nheader = ", "\nframing = ", "\nfacility = ", "\nmax_message = "})
+                BOOST_TEST((text.find(part) != text.npos), part << " is missing");
+            if (text.find("\nformat = \"cef\"") != text.npos)
+                BOOST_TEST((text.find("\nproduct = ") != text.npos));
+            if (text.find("\nformat = \"json\"") != text.npos)
+                BOOST_TEST((text.find("\nshape = ") != text.npos));
         }
     }
 }
