@@ -14,7 +14,7 @@ namespace
 template <std::size_t Index>
 int not_built(const arguments&);
 
-constexpr std::array<std::string_view, 5> later = {"export", "backfill", "tune", "models", "recover"};
+constexpr std::array<std::string_view, 2> later = {"backfill", "recover"};
 
 template <std::size_t Index>
 int not_built(const arguments&)
@@ -48,6 +48,19 @@ constexpr std::array table = {
             "NAME [--yes]",
             "deletes the state of a master or destination that is no longer configured",
             forget},
+    command{"export",
+            "--master M [--from T] [--to T] [--rules F]",
+            "prints archived breaches, one JSON line each",
+            export_breaches},
+    command{"tune",
+            "--rules A [--against B] [--master M] [--from T] [--to T] [--json] [--html F] "
+            "[--show added|removed] | --rules A --suggest --alerts-per-day N [--average]",
+            "tells what a mapping file would have forwarded, or proposes thresholds",
+            tune_policy},
+    command{"models",
+            "--master M [--from T] [--to T] [--csv|--mapping]",
+            "lists the models seen, to make a mapping file from",
+            models},
     command{"version", "", "prints the version and those of the libraries in use", version},
     command{"status",
             "[--json]",
@@ -62,11 +75,8 @@ constexpr std::array table = {
             "[--dry-run]",
             "sends archived breaches to a destination again",
             replay},
-    command{"export", "", "not built yet", not_built<0>},
-    command{"backfill", "", "not built yet", not_built<1>},
-    command{"tune", "", "not built yet", not_built<2>},
-    command{"models", "", "not built yet", not_built<3>},
-    command{"recover", "", "not built yet", not_built<4>},
+    command{"backfill", "", "not built yet", not_built<0>},
+    command{"recover", "", "not built yet", not_built<1>},
 };
 
 }  // namespace
