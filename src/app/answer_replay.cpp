@@ -57,16 +57,16 @@ awaitable<boost::json::object> service::impl::answer_replay(boost::json::object 
         co_return refusal("no destination is named '" + name + "' in the running service", true);
     if (replaying.contains(name))
         co_return refusal("a replay to " + name + " is under way already; one at a time");
-    const auto master = text_member(request, "master");
+    const auto wanted = text_member(request, "master");
     const auto& served = at->second.config.options.masters;
-    if (!master.empty() && std::find(served.begin(), served.end(), master) == served.end())
-        co_return refusal("destination " + name + " gets no breaches of a master named '" + master + "'",
+    if (!wanted.empty() && std::find(served.begin(), served.end(), wanted) == served.end())
+        co_return refusal("destination " + name + " gets no breaches of a master named '" + wanted + "'",
                           true);
     std::vector<replay_part> parts;
     for (const auto& each : served)
     {
         const auto m = masters.find(each);
-        if ((!master.empty() && each != master) || m == masters.end())
+        if ((!wanted.empty() && each != wanted) || m == masters.end())
             continue;
         if (!m->second.store)
             co_return refusal("the archive of " + each + " cannot be read: " + m->second.error);
@@ -77,9 +77,9 @@ awaitable<boost::json::object> service::impl::answer_replay(boost::json::object 
     auto with = to_settings(at->second.config);
     auto order = to_replay_order(request);
     const auto per_second = static_cast<double>(number_member(request, "pace").value_or(0));
-    back_to_asker listener(back);
+    back_to_asker asking(back);
     auto result =
-        co_await replay(ex, std::move(with), std::move(parts), std::move(order), per_second, listener);
+        co_await replay(ex, std::move(with), std::move(parts), std::move(order), per_second, asking);
     if (!result)
         co_return refusal(result.error().detail);
     boost::json::object o;

@@ -54,11 +54,13 @@ archive_view look_at(state_reader& state, const std::string& name)
     }
     if (cursors)
         v.cursors = std::move(*cursors);
-    for (const failure* f : {position ? nullptr : &position.error(),
-                             facts ? nullptr : &facts.error(),
-                             cursors ? nullptr : &cursors.error()})
-        if (f != nullptr && v.master.error.empty())
-            v.master.error = f->detail;
+    const auto note = [&v](const auto& answer) {
+        if (!answer && v.master.error.empty())
+            v.master.error = answer.error().detail;
+    };
+    note(position);
+    note(facts);
+    note(cursors);
     return v;
 }
 
