@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <transport/address_order.hpp>
+#include <transport/relp_connection.hpp>
 #include <transport/stream_connection.hpp>
 #include <transport/udp_connection.hpp>
 
@@ -74,11 +75,12 @@ struct connector::impl
             auto opened = co_await open_udp(index, std::move(changed));
             co_return opened;
         }
+        const auto until = std::chrono::steady_clock::now() + times.connect;
         net::connect_options o;
         o.peer = settings.addresses[index];
         o.server_name = settings.tls.server_name;
         o.limit = times.connect;
-        if (settings.kind == protocol::tls)
+        if (is_tls(settings.kind))
         {
             auto tls = tls_client();
             if (!tls)
@@ -92,6 +94,12 @@ struct connector::impl
         auto full_name = name;
         if (const auto& address = (*stream)->peer().address; !address.empty() && address != name)
             full_name += " (" + address + ")";
+        if (is_relp(settings.kind))
+        {
+            auto opened = co_await relp_connection::open(
+                ex, std::move(*stream), std::move(full_name), times, until, std::move(changed));
+            co_return opened;
+        }
         co_return answer(std::unique_ptr<connection>(std::make_unique<stream_connection>(
             ex, std::move(*stream), std::move(full_name), times, std::move(changed))));
     }

@@ -39,6 +39,8 @@ wire wire_of(const options& o)
 {
     if (o.kind == protocol::udp)
         return wire::datagram;
+    if (is_relp(o.kind))
+        return wire::relp;
     switch (o.frames)
     {
         case framing::newline:
@@ -72,6 +74,7 @@ void append_framed(wire w, std::string_view message, std::string& out)
             out.push_back('\0');
             break;
         case wire::datagram:
+        case wire::relp:
             out.append(message);
             break;
     }

@@ -1,20 +1,19 @@
 #include <transport/stream_connection.hpp>
 
 #include <boost/asio/error.hpp>
-#include <boost/asio/ssl/error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <cmath>
 #include <utility>
+
+#include <transport/stream_end.hpp>
 
 namespace dtbridge::transport
 {
@@ -25,37 +24,6 @@ namespace
 // A read that is only there to notice the end has no deadline of its own: keepalive and TCP_USER_TIMEOUT are
 // its bound.
 constexpr duration no_deadline = std::chrono::hours(24 * 365);
-
-bool is_orderly(const error_code& e)
-{
-    // A FIN without close_notify is an orderly end too: "a peer that answers no close_notify is no error"
-    // (formats.md 5.3), and the contract counts FINs.
-    return e == asio::error::eof || e == asio::ssl::error::stream_truncated;
-}
-
-/// What the operator can do about an alert that came after the handshake.
-std::string_view advice(const error_code& e)
-{
-    if (e.category() != asio::error::get_ssl_category())
-        return "";
-    switch (ERR_GET_REASON(static_cast<unsigned long>(e.value())))
-    {
-        case SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED:
-            return "; the collector asks for a client certificate: set tls.cert_file and tls.key_file";
-        case SSL_AD_REASON_OFFSET + SSL_AD_BAD_CERTIFICATE:
-        case SSL_AD_REASON_OFFSET + SSL_AD_UNSUPPORTED_CERTIFICATE:
-        case SSL_AD_REASON_OFFSET + SSL_AD_CERTIFICATE_REVOKED:
-        case SSL_AD_REASON_OFFSET + SSL_AD_CERTIFICATE_EXPIRED:
-        case SSL_AD_REASON_OFFSET + SSL_AD_CERTIFICATE_UNKNOWN:
-        case SSL_AD_REASON_OFFSET + SSL_AD_UNKNOWN_CA:
-        case SSL_AD_REASON_OFFSET + SSL_AD_ACCESS_DENIED:
-        case SSL_AD_REASON_OFFSET + SSL_AD_DECRYPT_ERROR:
-            return "; the collector refused the client certificate: check tls.cert_file, its issuer, purpose "
-                   "and dates";
-        default:
-            return "";
-    }
-}
 
 }  // namespace
 

@@ -17,9 +17,10 @@ enum class wire {
     newline,         ///< F2: RFC 6587 3.4.2
     nul,             ///< F3
     datagram,        ///< F4: RFC 5426
+    relp,            ///< bare here: the connection numbers and frames it
 };
 
-/// What the options mean for the wire: UDP has datagrams whatever framing says.
+/// What the options mean for the wire: UDP has datagrams and RELP frames of its own, whatever framing says.
 wire wire_of(const options& o);
 
 /// Appends one message with its frame. Line breaks (F2) or NULs (F3) that are left inside become one space

@@ -8,7 +8,16 @@
 namespace dtbridge::transport
 {
 
-enum class protocol { udp, tcp, tls };  // relp, relp+tls, kafka: refused by config until they are built
+enum class protocol { udp, tcp, tls, relp, relp_tls };  // kafka: refused by config until it is built
+constexpr bool is_tls(protocol p)
+{
+    return p == protocol::tls || p == protocol::relp_tls;
+}
+constexpr bool is_relp(protocol p)
+{
+    return p == protocol::relp || p == protocol::relp_tls;
+}
+
 enum class framing { octet_counting, newline, nul };
 
 struct options

@@ -1,10 +1,10 @@
 #pragma once
 
-/// Messages to a collector over UDP, TCP or TLS, and what of them counts as confirmed (product.md 8). The
-/// deciding parts are pure and have headers of their own: framing.hpp, window.hpp, pace.hpp, and in
-/// src/transport the tracker of acknowledgements and the order of addresses. This header is the thin part
-/// around sockets. What to send, when to try again and moving cursors is left to `deliver`. Tested in
-/// tests/unit/transport by vectors, scripts and real sockets on loopback.
+/// Messages to a collector over UDP, TCP, TLS or RELP, and what of them counts as confirmed (product.md 8).
+/// The deciding parts are pure and have headers of their own: framing.hpp, window.hpp, pace.hpp, and in
+/// src/transport the tracker of acknowledgements, the RELP session and the order of addresses. This header is
+/// the thin part around sockets. What to send, when to try again and moving cursors is left to `deliver`.
+/// Tested in tests/unit/transport by vectors, scripts and real sockets on loopback.
 
 #include <chrono>
 #include <cstddef>
@@ -39,6 +39,7 @@ struct timing
         std::chrono::milliseconds(10);                   ///< at acknowledgements, while bytes are outstanding
     duration udp_quiet = std::chrono::milliseconds(50);  ///< product.md 8
     duration last_acknowledgements = std::chrono::seconds(2);  ///< after the peer's orderly end
+    duration answer = std::chrono::seconds(30);  ///< RELP: some answer, while messages have none
 };
 
 /// What became of one batch.

@@ -1,0 +1,354 @@
+#include <transport/relp_connection.hpp>
+
+#include <boost/asio/error.hpp>
+
+#include <poll.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include <transport/stream_end.hpp>
+
+namespace dtbridge::transport
+{
+
+namespace
+{
+
+using clock = std::chrono::steady_clock;
+
+/// Where only a ring or the end is waited for; a dead peer is noticed by keepalive and TCP_USER_TIMEOUT.
+constexpr duration no_deadline = std::chrono::hours(24 * 365);
+/// For answers that have arrived and were not read yet, because this process was stopped or busy.
+constexpr duration reading_time = std::chrono::seconds(1);
+/// imrelp takes no longer messages unless it is told to, and then it closes without a word.
+constexpr std::size_t usual_bound = 8192;
+
+std::string in_seconds(duration d)
+{
+    return std::to_string(std::lround(std::chrono::duration<double>(d).count())) + " s";
+}
+
+failure broken(const std::string& name, const error_code& e)
+{
+    std::string words = name + ": " + e.message();
+    words += advice(e);
+    return fail(e, std::move(words));
+}
+
+/// Why a session did not begin.
+failure not_opened(const std::string& name, const error_code& e, duration limit)
+{
+    if (e == errc::timed_out)
+        return fail(e,
+                    name + ": no answer to the RELP \"open\" within " + in_seconds(limit) +
+                        "; does it speak RELP on this port?");
+    if (is_orderly(e))
+        return fail(asio::error::eof,
+                    name +
+                        ": closed by the collector without an answer to the RELP \"open\"; does it speak "
+                        "RELP on this port?");
+    return broken(name, e);
+}
+
+}  // namespace
+
+awaitable<outcome<std::unique_ptr<connection>>> relp_connection::open(asio::any_io_executor ex,
+                                                                      std::unique_ptr<net::stream> s,
+                                                                      std::string name,
+                                                                      timing t,
+                                                                      time_point until,
+                                                                      connector::notify changed)
+{
+    using answer = outcome<std::unique_ptr<connection>>;
+    relp_session session;
+    std::string hello;
+    session.say_open(hello);
+    auto from = asio::buffer(hello.data(), hello.size());
+    const duration for_writing = std::max<duration>(until - clock::now(), duration::zero());
+    auto written = co_await s->write(from, for_writing);
+    // A write that failed is looked behind: an alert of the peer says more than "broken pipe".
+    std::array<char, 4096> bytes{};
+    while (session.now() == relp_session::phase::opening)
+    {
+        const duration left = std::max<duration>(until - clock::now(), duration::zero());
+        auto into = asio::buffer(bytes);
+        auto got = co_await s->read_some(into, left);
+        if (!got || *got == 0)
+        {
+            error_code e = asio::error::eof;
+            if (!got)
+                e = got.error();
+            else if (!written)
+                e = written.error();
+            co_return answer(not_opened(name, e, t.connect));
+        }
+        const std::string_view part(bytes.data(), *got);
+        auto fine = session.take(part);
+        if (!fine)
+            co_return answer(fail(fine.error().code, name + ": the collector " + fine.error().detail));
+        if (session.is_server_closing())
+            co_return answer(
+                fail(asio::error::eof, name + ": the collector is closing its sessions (serverclose)"));
+    }
+    co_return answer(std::unique_ptr<connection>(std::make_unique<relp_connection>(
+        ex, std::move(s), std::move(session), std::move(name), t, std::move(changed))));
+}
+
+relp_connection::relp_connection(asio::any_io_executor ex,
+                                 std::unique_ptr<net::stream> s,
+                                 relp_session session,
+                                 std::string name,
+                                 timing t,
+                                 connector::notify changed)
+    : stream_(std::move(s)),
+      session_(std::move(session)),
+      name_(std::move(name)),
+      timing_(t),
+      changed_(std::move(changed)),
+      tasks_(ex,
+             [this](const std::string&, std::exception_ptr) {
+                 over(fail(errc::refused, name_ + ": internal error while reading answers"));
+             }),
+      work_(ex),
+      news_(ex)
+{
+    tasks_.spawn("read", read_answers());
+    tasks_.spawn("watch", watch());
+}
+
+void relp_connection::tell()
+{
+    if (changed_)
+        changed_();
+}
+
+void relp_connection::over(failure why)
+{
+    if (state_ == state::over)
+        return;
+    state_ = state::over;
+    reason_ = std::move(why);
+    stream_->close();
+    work_.ring();
+    news_.ring();
+    tell();
+}
+
+bool relp_connection::is_readable() const
+{
+    const int fd = stream_->native_handle();
+    pollfd p{fd, POLLIN, 0};
+    return fd >= 0 && ::poll(&p, 1, 0) > 0;
+}
+
+awaitable<void> relp_connection::read_answers()
+{
+    for (;;)
+    {
+        auto into = asio::buffer(bytes_);
+        auto got = co_await stream_->read_some(into, no_deadline);
+        if (state_ == state::over)
+            break;
+        if (!got && got.error() == errc::timed_out)
+            continue;
+        if (!got || *got == 0)
+        {
+            reading_ = false;
+            ended(got);
+            break;
+        }
+        take(std::string_view(bytes_.data(), *got));
+        if (state_ == state::over)
+            break;
+    }
+    reading_ = false;
+    news_.ring();
+}
+
+void relp_connection::take(std::string_view bytes)
+{
+    const auto answers = session_.answers();
+    auto fine = session_.take(bytes);
+    if (session_.answers() != answers)
+    {
+        progress_at_ = clock::now();
+        patience_.reset();
+    }
+    const bool more = std::exchange(confirmed_, session_.confirmed()) != session_.confirmed();
+    if (!fine)
+    {
+        over(fail(fine.error().code, name_ + ": the collector " + fine.error().detail));
+        return;
+    }
+    const bool is_closed = session_.now() == relp_session::phase::closed;
+    if (state_ == state::up && (is_closed || session_.is_server_closing()))
+    {
+        state_ = state::ending;
+        ended_at_ = clock::now();
+        work_.ring();
+        news_.ring();
+        tell();
+    }
+    else if (more)
+        tell();
+    if (state_ == state::ending && !is_closed && session_.unconfirmed() == 0)
+        over(fail(asio::error::eof, name_ + ": closed by the collector (serverclose)"));
+}
+
+void relp_connection::ended(const result<std::size_t>& got)
+{
+    if (!got && !is_orderly(got.error()))
+    {
+        over(broken(name_, got.error()));
+        return;
+    }
+    std::string words = name_ + ": closed by the collector";
+    if (const auto left = session_.unanswered(); left > 0)
+        words += ", which had not answered " + std::to_string(left) + " messages";
+    if (const auto size = session_.oldest_size(); size > usual_bound)
+        words += "; the oldest of them has " + std::to_string(size) +
+                 " bytes: if that is more than the collector takes (imrelp: maxDataSize), raise its bound or "
+                 "lower max_message";
+    over(fail(asio::error::eof, std::move(words)));
+}
+
+/// How long the collector may go on without an answer; ends the connection when that is over.
+duration relp_connection::until_late(time_point now)
+{
+    if (session_.unanswered() == 0)
+        return no_deadline;
+    const auto left = progress_at_ + timing_.answer - now;
+    if (left > duration::zero())
+        return left;
+    if (!patience_ && is_readable())
+        patience_ = now + reading_time;
+    if (patience_ && now < *patience_)
+        return *patience_ - now;
+    over(fail(errc::timed_out,
+              name_ + ": the collector answered none of " + std::to_string(session_.unanswered()) +
+                  " messages for " + in_seconds(timing_.answer)));
+    return no_deadline;
+}
+
+/// The same for what it still has to say when it has announced its end.
+duration relp_connection::until_end(time_point now)
+{
+    const auto left = ended_at_ + timing_.last_acknowledgements - now;
+    if (left > duration::zero())
+        return left;
+    over(fail(asio::error::eof, name_ + ": closed by the collector before it had answered everything"));
+    return no_deadline;
+}
+
+awaitable<void> relp_connection::watch()
+{
+    while (state_ != state::over)
+    {
+        // What was answered before its write returned is told of here: never before send() did.
+        if (std::exchange(confirmed_, session_.confirmed()) != session_.confirmed())
+            tell();
+        const auto now = clock::now();
+        duration wait = no_deadline;
+        if (state_ == state::ending)
+            wait = until_end(now);
+        else
+            wait = until_late(now);
+        if (state_ == state::over)
+            break;
+        co_await work_.wait(wait);
+    }
+}
+
+awaitable<outcome<send_report>> relp_connection::send(const batch& b)
+{
+    if (state_ != state::up || session_.now() != relp_session::phase::open)
+        co_return reason_.value_or(fail(asio::error::eof, name_ + ": closed by the collector"));
+    // A write that is cancelled half-way has left half a message behind: nothing may follow it.
+    struct whole_or_over
+    {
+        explicit whole_or_over(relp_connection& c) : owner(c) {}
+        whole_or_over(const whole_or_over&) = delete;
+        whole_or_over& operator=(const whole_or_over&) = delete;
+        ~whole_or_over()
+        {
+            if (!answered)
+                owner.over(fail(asio::error::operation_aborted, owner.name_ + ": a write was cancelled"));
+        }
+        relp_connection& owner;
+        bool answered = false;
+    };
+    whole_or_over guard(*this);
+    if (session_.unanswered() == 0)
+    {
+        progress_at_ = clock::now();
+        patience_.reset();
+    }
+    frames_.clear();
+    session_.say_messages(b, frames_);
+    work_.ring();
+    auto from = asio::buffer(frames_.data(), frames_.size());
+    auto written = co_await stream_->write(from, timing_.write);
+    guard.answered = written.has_value();  // else a cancellation may still meet the wait for the reason
+    if (!written)
+    {
+        // The peer's alert, refusal or end says more than "broken pipe", and it is waiting in the other
+        // direction.
+        const auto give_up = clock::now() + std::chrono::milliseconds(100);
+        while (reading_ && state_ != state::over && written.error() != errc::timed_out &&
+               clock::now() < give_up)
+            co_await news_.wait(std::chrono::milliseconds(100));
+        if (written.error() == errc::timed_out || written.error() == asio::error::timed_out)
+            over(fail(written.error(),
+                      name_ + ": the collector took nothing for " + in_seconds(timing_.write)));
+        else
+            over(broken(name_, written.error()));
+        guard.answered = true;
+        co_return *reason_;
+    }
+    if (state_ == state::over)
+        co_return *reason_;
+    session_.written();
+    work_.ring();
+    co_return send_report{};
+}
+
+awaitable<void> relp_connection::finish(duration limit)
+{
+    const auto until = clock::now() + limit;
+    if (state_ == state::up && session_.now() == relp_session::phase::open)
+    {
+        frames_.clear();
+        session_.say_close(frames_);
+        progress_at_ = clock::now();
+        auto from = asio::buffer(frames_.data(), frames_.size());
+        auto written = co_await stream_->write(from, limit);
+        if (!written)
+            over(broken(name_, written.error()));
+    }
+    bool half_closed = false;
+    while (state_ != state::over)
+    {
+        const duration left = until - clock::now();
+        if (left <= duration::zero())
+            break;
+        if (session_.now() == relp_session::phase::closed && !half_closed)
+        {
+            half_closed = true;
+            co_await stream_->finish(left);
+            continue;
+        }
+        co_await news_.wait(left);
+    }
+}
+
+awaitable<void> relp_connection::close()
+{
+    changed_ = nullptr;
+    over(fail(asio::error::operation_aborted, name_ + ": closed"));
+    tasks_.cancel();
+    co_await tasks_.join(std::chrono::seconds(5));
+}
+
+}  // namespace dtbridge::transport
