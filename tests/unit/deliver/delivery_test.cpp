@@ -36,6 +36,14 @@ std::vector<std::int64_t> of_thousand(const std::vector<std::int64_t>& all, std:
     return some;
 }
 
+format::formatter::event event(const std::string& type, const std::string& message)
+{
+    format::formatter::event e;
+    e.type = e.name = type;
+    e.message = message;
+    return e;
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(deliveries)
@@ -411,11 +419,13 @@ BOOST_AUTO_TEST_CASE(bridge_events_go_between_the_breaches_and_move_no_cursor)
     d.add_master(s.shared("acme"), info("acme"));
     // Before there is a connection, and of several heartbeats that waited only the newest.
     for (const auto* words : {"first", "second"})
-        d.announce({.type = "heartbeat", .name = "heartbeat", .message = words});
+        d.announce(event("heartbeat", words));
     s.play(d,
            {{[&] { return d.now().confirmed == 500; },
              [&] {
-                 d.announce({.type = "health", .name = "health", .message = "all\nwell", .master = "acme"});
+                 auto health = event("health", "all\nwell");
+                 health.master = "acme";
+                 d.announce(std::move(health));
              }},
             {[&] { return siem.count() == 502; }, {}}});
     std::vector<std::string> events;
@@ -442,7 +452,7 @@ BOOST_AUTO_TEST_CASE(bridge_events_that_wait_for_a_collector_are_bounded)
     deliver::delivery d(s.ctx.get_executor(), settings_to({port}), 0, quick());
     std::unique_ptr<stream_collector> siem;
     for (int i = 0; i < 100; ++i)
-        d.announce({.type = "health", .name = "health", .message = "number " + std::to_string(i)});
+        d.announce(event("health", "number " + std::to_string(i)));
     s.play(d,
            {{[&] { return !d.now().error.empty(); },
              [&] { siem = std::make_unique<stream_collector>(nullptr, false, port); }},
