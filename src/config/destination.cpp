@@ -23,7 +23,7 @@ struct policies
     std::map<std::string, std::shared_ptr<const rules::policy>> by_path;
 };
 
-/// relp, relp+tls and kafka are known and not built yet. Answers false where the transport is not usable.
+/// kafka is known and not built yet. Answers false where the transport is not usable.
 bool check_transport(section& s, protocol& out)
 {
     const entry* e = s.find("transport");
@@ -32,15 +32,21 @@ bool check_transport(section& s, protocol& out)
     {
         const std::string& name = e->value.text;
         bool text = e->value.type == node::kind::string;
-        if (text && (name == "relp" || name == "relp+tls" || name == "kafka"))
+        if (text && name == "kafka")
         {
             s.error("transport",
-                    "transport " + in_quotes(name) + " is not built yet; expected udp, tcp or tls");
+                    "transport " + in_quotes(name) +
+                        " is not built yet; expected udp, tcp, tls, relp or relp+tls");
             right = false;
         }
         else
-            right = s.read_choice(
-                "transport", out, {{"udp", protocol::udp}, {"tcp", protocol::tcp}, {"tls", protocol::tls}});
+            right = s.read_choice("transport",
+                                  out,
+                                  {{"udp", protocol::udp},
+                                   {"tcp", protocol::tcp},
+                                   {"tls", protocol::tls},
+                                   {"relp", protocol::relp},
+                                   {"relp+tls", protocol::relp_tls}});
     }
     for (const entry& member : s.table().members)
     {
@@ -57,6 +63,13 @@ bool check_transport(section& s, protocol& out)
     return right;
 }
 
+std::uint16_t default_port_of(protocol kind)
+{
+    if (transport::is_relp(kind))
+        return 2514;
+    return kind == protocol::tls ? 6514 : 514;
+}
+
 void add_address(section& s,
                  std::string_view key,
                  std::string_view text,
@@ -64,7 +77,7 @@ void add_address(section& s,
                  bool port_known,
                  transport::options& out)
 {
-    std::uint16_t default_port = out.kind == protocol::tls ? 6514 : 514;
+    const std::uint16_t default_port = default_port_of(out.kind);
     auto address = net::parse_endpoint(text, default_port);
     if (!address)
     {
@@ -125,6 +138,10 @@ void check_framing(section& s, bool transport_known, transport::options& out)
                                 {"nul", transport::framing::nul}});
     if (given && transport_known && out.kind == protocol::udp && s.is_explicit("framing"))
         s.warning("framing", "without effect on udp: every datagram is one message (RFC 5426)");
+    if (given && transport_known && transport::is_relp(out.kind) && s.is_explicit("framing"))
+        s.error("framing",
+                "RELP has frames of its own; expected framing to be left out, or transport = \"tcp\" or "
+                "\"tls\"");
 }
 
 void check_pace(section& s, bool transport_known, deliver::destination_options& out)
@@ -336,11 +353,15 @@ void check_destination(section& written,
     {
         check_tls(std::move(*tls), c, tls_side::destination, o.transport.tls);
         bool changed = !(o.transport.tls == net::tls_options{});
-        if (changed && transport_known && o.transport.kind != protocol::tls)
+        if (changed && transport_known && !transport::is_tls(o.transport.kind))
+        {
+            const bool relp = o.transport.kind == protocol::relp;
+            const std::string now = relp ? "relp" : o.transport.kind == protocol::udp ? "udp" : "tcp";
             s.warning("tls",
-                      "without effect: transport is " +
-                          std::string(o.transport.kind == protocol::udp ? "udp" : "tcp") +
-                          ", and messages are sent in the clear; expected transport = \"tls\"");
+                      "without effect: transport is " + now +
+                          ", and messages are sent in the clear; expected transport = " +
+                          in_quotes(relp ? "relp+tls" : "tls"));
+        }
     }
     check_format_keys(s, o.transport.kind, o.format);
     o.transport.max_message = o.format.max_message;

@@ -208,6 +208,8 @@ struct delivery::impl
                 static_cast<std::size_t>(std::clamp(std::ceil(o.pace_per_second * 0.06), 0.0, 4096.0));
             b.messages = std::max(bounds.udp_window, paced);
         }
+        else if (transport::is_relp(o.transport.kind))
+            b.messages = std::min(b.messages, bounds.relp_window);
         window = transport::send_window(b);
         other_way = false;
     }
@@ -239,7 +241,6 @@ struct delivery::impl
     {
         proven = true;
         connector->worked();
-        retry.succeeded();
         if (said_failing || !said_connected)
             log::info("deliver", name, "connected", {{"to", conn->peer()}});
         said_failing = false;
@@ -402,18 +403,25 @@ struct delivery::impl
         co_await disconnect();
     }
 
-    awaitable<void> wait_to_retry(failure why)
+    bool is_work_waiting() const
     {
-        failing(why);
+        return !events.empty() ||
+               std::any_of(feeds.begin(), feeds.end(), [](const auto& f) { return f.second->lag() > 0; });
+    }
+
+    /// until_work: nothing waits for the collector now, so what comes later ends the wait.
+    awaitable<void> wait_to_retry(bool until_work)
+    {
         count.now = status::state::waiting;
         const auto until = clock::now() + retry.next(std::uniform_real_distribution<double>(0, 1)(random));
-        while (!stopping && !other_way)
+        while (!stopping && !other_way && !(until_work && is_work_waiting()))
         {
             const auto left = until - clock::now();
             if (left <= duration::zero())
-                break;
+                co_return;
             co_await conn_bell.wait(left);
         }
+        woken = until_work;
     }
 
     awaitable<void> keep_connected()
@@ -427,8 +435,8 @@ struct delivery::impl
             auto opened = co_await connector->connect(std::move(changed));
             if (!opened)
             {
-                auto why = opened.error();
-                co_await wait_to_retry(std::move(why));
+                failing(opened.error());
+                co_await wait_to_retry(false);
                 continue;
             }
             conn = std::move(*opened);
@@ -479,18 +487,29 @@ struct delivery::impl
             co_await conn_bell.wait(wait);
         }
         const auto why = conn->reason().value_or(fail(asio::error::eof, conn->peer() + ": closed"));
+        const bool in_vain = !flights.empty() && taken == 0;
         const bool in_order = why.code == asio::error::eof && flights.empty();
-        const bool worked = proven;
-        if (!worked)
+        const bool was_proven = proven && !in_vain;
+        // One that carried something is made again at once, and so is one that nothing was asked of for long.
+        const bool worked = taken > 0 || (was_proven && clock::now() - connected_at >= bounds.lasting);
+        if (!was_proven)
             connector->did_not_work();
         if (!in_order)
             ++count.breaks;
         co_await disconnect();
-        // One that worked is made again at once; one that never did waits its turn.
-        if (!worked)
-            co_await wait_to_retry(why);
-        else if (!in_order)
+        if (!was_proven || !in_order)
             failing(why);
+        if (worked)
+        {
+            retry.succeeded();
+            woken = false;
+            co_return;
+        }
+        // Closed again and again with nothing to carry: connecting waits, but what comes meanwhile is tried
+        // at once, unless the last one that was tried so was not carried either.
+        const bool until_work = was_proven && in_order && !is_work_waiting() && !woken;
+        woken = false;
+        co_await wait_to_retry(until_work);
     }
 
     // --- one master
@@ -836,6 +855,8 @@ struct delivery::impl
         }
         events.push_back(std::move(e));
         event_bell.ring();
+        if (!conn)
+            conn_bell.ring();
     }
 
     /// Sends what was announced, at most once: what a break cuts off is not sent again.
@@ -1224,6 +1245,7 @@ struct delivery::impl
     std::minstd_rand random;
     clock::time_point connected_at{}, first_again_at{};
     bool proven = false;
+    bool woken = false;  // the present connection was made before its time, for what came
     bool draining = false;
     bool sending = false;
     const feed* sender = nullptr;  // while sending
@@ -1268,6 +1290,8 @@ void delivery::ring(std::string_view master)
     if (m.waiting_since == 0 && m.lag() > 0)
         m.waiting_since = now_ms();
     m.bell.ring();
+    if (!impl_->conn)
+        impl_->conn_bell.ring();
 }
 
 void delivery::reconfigure(settings s)

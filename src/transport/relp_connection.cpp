@@ -205,8 +205,9 @@ void relp_connection::ended(const result<std::size_t>& got)
         return;
     }
     std::string words = name_ + ": closed by the collector";
-    if (const auto left = session_.unanswered(); left > 0)
-        words += ", which had not answered " + std::to_string(left) + " messages";
+    // No counts: a log tells the same words once a minute.
+    if (session_.unanswered() > 0)
+        words += ", which had not answered every message";
     if (const auto size = session_.oldest_size(); size > usual_bound)
         words += "; the oldest of them has " + std::to_string(size) +
                  " bytes: if that is more than the collector takes (imrelp: maxDataSize), raise its bound or "
@@ -226,9 +227,7 @@ duration relp_connection::until_late(time_point now)
         patience_ = now + reading_time;
     if (patience_ && now < *patience_)
         return *patience_ - now;
-    over(fail(errc::timed_out,
-              name_ + ": the collector answered none of " + std::to_string(session_.unanswered()) +
-                  " messages for " + in_seconds(timing_.answer)));
+    over(fail(errc::timed_out, name_ + ": the collector answered nothing for " + in_seconds(timing_.answer)));
     return no_deadline;
 }
 

@@ -48,6 +48,7 @@ struct limits
     transport::timing transport;
     transport::send_window::bounds window;
     std::size_t udp_window = 64;                               ///< datagrams; product.md 8
+    std::size_t relp_window = 1024;                            ///< messages without an answer
     std::size_t batch_messages = 64;                           ///< at most; on UDP at most 64 anyway
     std::size_t batch_bytes = 128u << 10;                      ///< about; one message may be longer
     std::size_t span_breaches = 128, span_bytes = 256u << 10;  ///< of one read of an archive
@@ -55,6 +56,7 @@ struct limits
     duration slow_read = std::chrono::seconds(1);  ///< from then on a read occupies none of spans_at_once
     duration first_retry = std::chrono::milliseconds(250), last_retry = std::chrono::seconds(30);
     duration proven = std::chrono::seconds(1);        ///< a connection that is up for that long works
+    duration lasting = std::chrono::seconds(30);      ///< one that lasted so long is made again at once
     duration first_again = std::chrono::seconds(60);  ///< the first address, while another is in use
     duration lazy_commit = std::chrono::seconds(5);   ///< of cursors that only passed held-back breaches
     duration drain = std::chrono::seconds(2);         ///< stop(): for the write in progress

@@ -181,6 +181,12 @@ BOOST_AUTO_TEST_CASE(what_depends_on_transport_and_format)
         {"tls", "json", 6514, framing::octet_counting, header_kind::rfc5424, 65536, 0},
         {"tls", "cef", 6514, framing::octet_counting, header_kind::rfc3164, 8192, 0},
         {"tls", "leef", 6514, framing::octet_counting, header_kind::rfc3164, 4096, 0},
+        {"relp", "json", 2514, {}, header_kind::rfc5424, 65536, 0},
+        {"relp", "cef", 2514, {}, header_kind::rfc3164, 8192, 0},
+        {"relp", "leef", 2514, {}, header_kind::rfc3164, 4096, 0},
+        {"relp+tls", "json", 2514, {}, header_kind::rfc5424, 65536, 0},
+        {"relp+tls", "cef", 2514, {}, header_kind::rfc3164, 8192, 0},
+        {"relp+tls", "leef", 2514, {}, header_kind::rfc3164, 4096, 0},
     };
     folder f;
     for (const auto& e : table)
@@ -190,7 +196,11 @@ BOOST_AUTO_TEST_CASE(what_depends_on_transport_and_format)
             auto d =
                 only(f, std::string("transport = \"") + e.transport + "\"\nformat = \"" + e.format + "\"\n");
             BOOST_TEST(d.transport.addresses.at(0).port == e.port);
-            if (d.transport.kind != transport::protocol::udp)
+            const auto kind = d.transport.kind;
+            BOOST_TEST((kind == transport::protocol::relp) == (std::string(e.transport) == "relp"));
+            BOOST_TEST((kind == transport::protocol::relp_tls) == (std::string(e.transport) == "relp+tls"));
+            // RELP and datagrams have no framing.
+            if (kind == transport::protocol::tcp || kind == transport::protocol::tls)
                 BOOST_TEST((d.transport.frames == e.frames));
             BOOST_TEST((d.format.header == e.header));
             BOOST_TEST(d.format.max_message == e.max_message);
