@@ -22,7 +22,7 @@ using clock = std::chrono::steady_clock;
 constexpr duration no_deadline = std::chrono::hours(24 * 365);
 /// For answers that have arrived and were not read yet, because this process was stopped or busy.
 constexpr duration reading_time = std::chrono::seconds(1);
-/// imrelp takes no longer messages unless it is told to, and then it closes without a word.
+/// The usual bound of imrelp (maxDataSize), which cuts longer messages or closes without a word.
 constexpr std::size_t usual_bound = 8192;
 
 std::string in_seconds(duration d)

@@ -65,6 +65,7 @@ class Bridge:
         self.destinations = []
         self.process = None
         self.starts = 0
+        self.prefix = []  # a command that starts the program
 
     # configuration
 
@@ -116,7 +117,8 @@ class Bridge:
             self.write()
         self.starts += 1
         # One log per start, so that a test can look at the last life only.
-        self.process = Process(f"{self.name}-{self.starts}", [bridge_binary(), "run", "--config", self.config], self.folder)
+        self.process = Process(f"{self.name}-{self.starts}",
+                               [*self.prefix, bridge_binary(), "run", "--config", self.config], self.folder)
         if wait:
             self.wait_ready()
         return self

@@ -1,4 +1,5 @@
-"""Simple collectors: UDP, TCP and TLS, octet counting or lines, with faults on command."""
+"""Simple collectors: UDP, TCP, TLS and RELP, octet counting or lines, with faults on command."""
+import re
 import socket
 import ssl
 import struct
@@ -11,12 +12,14 @@ from .basics import wait_until
 class Collector:
     """Collects messages in .messages (bytes) with their arrival in .times (monotonic).
 
-    kind: "udp", "tcp", "tls". Framing is told apart per frame (RFC 6587: a digit starts a counted frame).
+    kind: "udp", "tcp", "tls", "relp", "relp+tls". Framing is told apart per frame (RFC 6587: a digit starts a counted frame).
     stall(): takes connections and never reads. reset(): RST to all connections. refuse(): nothing listens any more;
     accept() listens again on the same port. Incomplete frames at a connection's end are counted in .cut, never taken.
+    close_after = n: closes every connection after n messages. reset_in_message = n: RST to the next n connections in the
+    middle of a message. use(..): other certificates for new connections. network: a Network of rig/network.py to listen in.
     """
 
-    def __init__(self, kind="tcp", port=0, pki=None, client_certificate=False, keep_raw=False, host="127.0.0.1"):
+    def __init__(self, kind="tcp", port=0, pki=None, client_certificate=False, keep_raw=False, host="127.0.0.1", network=None):
         self.kind = kind
         self.host = host
         self.port = port
@@ -34,14 +37,22 @@ class Collector:
         self._listener = None
         self._slow = 0.0
         self._context = None
-        if kind == "tls":
-            self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-            self._context.load_cert_chain(pki.server, pki.server_key)
-            if client_certificate:
-                self._context.verify_mode = ssl.CERT_REQUIRED
-                self._context.load_verify_locations(pki.ca)
+        self._network = network
+        self.close_after = 0
+        self.reset_in_message = 0
+        self.closes = 0  # RELP sessions that ended by "close"
+        if kind.endswith("tls"):
+            self.use(pki.server, pki.server_key, pki.ca if client_certificate else None)
         self.accept()
+
+    def use(self, certificate, key, client_ca=None):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(certificate, key)
+        if client_ca:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(client_ca)
+        self._context = context
 
     @property
     def address(self):
@@ -50,7 +61,8 @@ class Collector:
     def accept(self):
         if self._listener:
             return
-        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if self.kind == "udp" else socket.SOCK_STREAM)
+        kind = socket.SOCK_DGRAM if self.kind == "udp" else socket.SOCK_STREAM
+        s = self._network.socket(kind) if self._network else socket.socket(socket.AF_INET, kind)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if self.kind == "udp":
             try:
@@ -149,6 +161,7 @@ class Collector:
         with self._lock:
             self._open[c] = "open"
         held = bytearray()
+        before = 0
         try:
             while True:
                 # Short waits, so that stall() and reset() take effect between reads.
@@ -160,7 +173,7 @@ class Collector:
                     self._reading.wait(0.05)
                     continue
                 try:
-                    data = c.recv(1 << 16)
+                    data = c.recv(1000 if self.reset_in_message else 1 << 16)
                 except TimeoutError:
                     continue
                 if not data:
@@ -168,7 +181,17 @@ class Collector:
                 if self.keep_raw:
                     self.raw += data
                 held += data
-                self._frames(held)
+                got = self._relp_frames(held, c) if self.kind.startswith("relp") else self._frames(held)
+                if got is None:
+                    break
+                before += got
+                if self.close_after and before >= self.close_after:
+                    held.clear()
+                    break
+                if self.reset_in_message and before and held:
+                    self.reset_in_message -= 1
+                    c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    break
                 if self._slow:
                     time.sleep(self._slow)
         except (OSError, ValueError):
@@ -183,9 +206,48 @@ class Collector:
             except OSError:
                 pass
 
+    RELP = re.compile(rb"(\d{1,9}) ([A-Za-z]{1,32}) (\d{1,9})(?= |\n)")
+
+    def _relp_frames(self, held, c):
+        """Answers whole frames; how many messages there were, None when the session is over."""
+        taken = 0
+        while held:
+            head = self.RELP.match(held)
+            if not head:
+                if len(held) > 64:
+                    self.bad_frames.append(bytes(held[:80]))
+                    return None
+                break
+            size = int(head[3])
+            start = head.end() + (1 if size else 0)
+            if len(held) < start + size + 1:
+                break
+            number, command, data = int(head[1]), head[2], bytes(held[start:start + size])
+            if held[start + size] != 10:
+                self.bad_frames.append(bytes(held[:80]))
+                return None
+            del held[:start + size + 1]
+            answer = b"200 OK"
+            if command == b"open":
+                answer = b"200 OK\nrelp_version=0\nrelp_software=rig\ncommands=syslog"
+            elif command == b"syslog":
+                self._take(data)
+                taken += 1
+            elif command == b"close":
+                self.closes += 1
+                c.sendall(b"%d rsp 0\n0 serverclose 0\n" % number)
+                return None
+            c.sendall(b"%d rsp %d %s\n" % (number, len(answer), answer))
+            if self.close_after and taken >= self.close_after:
+                break
+        return taken
+
     def _frames(self, held):
-        at = 0
+        """Takes whole frames; how many there were."""
+        at, taken = 0, 0
         while at < len(held):
+            if self.close_after and taken >= self.close_after:
+                break
             if 0x30 <= held[at] <= 0x39:
                 blank = held.find(b" ", at, at + 12)
                 if blank < 0:
@@ -197,6 +259,7 @@ class Collector:
                 if blank + 1 + size > len(held):
                     break
                 self._take(bytes(held[blank + 1:blank + 1 + size]))
+                taken += 1
                 at = blank + 1 + size
             else:
                 end = held.find(b"\n", at)
@@ -204,5 +267,7 @@ class Collector:
                     break
                 if end > at:
                     self._take(bytes(held[at:end]))
+                    taken += 1
                 at = end + 1
         del held[:at]
+        return taken

@@ -3,7 +3,7 @@ import subprocess
 
 
 class Pki:
-    """ca.pem, server.{pem,key}, client.{pem,key} and other-ca.pem with stranger.{pem,key} in folder."""
+    """ca.pem, server.{pem,key}, client.{pem,key} and other-ca.pem with stranger.{pem,key} in folder. leaf() makes more."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -29,8 +29,14 @@ class Pki:
                   "-keyout", f"{stem}.key", "-out", f"{stem}.pem", "-subj", f"/CN={name}",
                   "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
 
-    def _leaf(self, ca, who, usage, names="DNS:localhost,DNS:{who}.test,IP:127.0.0.1,IP:::1", days=30):
-        self._run("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+    def leaf(self, who, usage="serverAuth", ca="ca", **keys):
+        """who.pem, who.key; names="DNS:x,IP:y"; days=0: has expired after a second;
+        key=("rsa", ..): openssl's -newkey with its options."""
+        self._leaf(ca, who, usage, **keys)
+
+    def _leaf(self, ca, who, usage, names="DNS:localhost,DNS:{who}.test,IP:127.0.0.1,IP:::1", days=30,
+              key=("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
+        self._run("req", "-new", "-newkey", *key, "-nodes",
                   "-keyout", f"{who}.key", "-out", f"{who}.csr", "-subj", f"/CN={who}.test",
                   "-addext", "subjectAltName=" + names.format(who=who), "-addext", f"extendedKeyUsage={usage}",
                   "-addext", "basicConstraints=CA:FALSE")

@@ -1,5 +1,7 @@
 """rsyslogd and syslog-ng on loopback, each with a configuration of its own, and what they stored."""
+import glob
 import os
+import pathlib
 import re
 import shutil
 import socket
@@ -44,8 +46,9 @@ class _Stored:
 
 
 class Rsyslog(_Stored):
-    """Ports udp, tcp, tls (client certificate). Files: udp.raw, tcp.raw, tls.raw one message a line as received, and
-    udp.log .. as parsed: pri=.. proto=.. ts=.. host=.. app=.. msg=[..]"""
+    """Ports udp, tcp, tls (client certificate), relp and relp_tls (client certificate) with its module. Files: udp.raw,
+    tcp.raw, .. one message a line as received, and udp.log .. as parsed: pri=.. proto=.. ts=.. host=.. app=.. msg=[..].
+    RELP messages are in relp.raw, relp_tls.raw before they are answered: what kill() takes is not theirs."""
 
     def __init__(self, folder, pki, name="rsyslog"):
         if not shutil.which("rsyslogd"):
@@ -54,6 +57,9 @@ class Rsyslog(_Stored):
         (self.folder / "out").mkdir(parents=True)
         (self.folder / "spool").mkdir()
         self.udp, self.tcp, self.tls = free_port(socket.SOCK_DGRAM), free_port(), free_port()
+        self.relp, self.relp_tls = free_port(), free_port()
+        with_relp = any(pathlib.Path(p).exists() for p in glob.glob("/usr/lib*/*/rsyslog/imrelp.so")
+                        + glob.glob("/usr/lib*/rsyslog/imrelp.so"))
         conf = self.folder / "rsyslog.conf"
         conf.write_text(f'''
 global(workDirectory="{self.folder}/spool" defaultNetstreamDriver="ossl" defaultNetstreamDriverCAFile="{pki.ca}"
@@ -70,12 +76,33 @@ input(type="imudp" address="127.0.0.1" port="{self.udp}" ruleset="udp" rcvbufSiz
 input(type="imtcp" address="127.0.0.1" port="{self.tcp}" ruleset="tcp" SupportOctetCountedFraming="on")
 input(type="imtcp" address="127.0.0.1" port="{self.tls}" ruleset="tls" SupportOctetCountedFraming="on"
       StreamDriver.Name="ossl" StreamDriver.Mode="1" StreamDriver.AuthMode="x509/name" PermittedPeer=["client.test"])
-''')
+''' + (f'''module(load="imrelp" tls.tlslib="openssl")
+ruleset(name="relp" queue.type="Direct") {{ action(type="omfile" file="{self.folder}/out/relp.raw" template="raw") }}
+ruleset(name="relp_tls" queue.type="Direct") {{ action(type="omfile" file="{self.folder}/out/relp_tls.raw" template="raw") }}
+input(type="imrelp" address="127.0.0.1" port="{self.relp}" ruleset="relp" maxDataSize="64k" oversizeMode="abort")
+input(type="imrelp" address="127.0.0.1" port="{self.relp_tls}" ruleset="relp_tls" maxDataSize="64k" oversizeMode="abort" tls="on"
+      tls.authMode="name" tls.permittedPeer=["client.test"] tls.caCert="{pki.ca}" tls.myCert="{pki.server}"
+      tls.myPrivKey="{pki.server_key}")
+''' if with_relp else ""))
+        self.has_relp = with_relp
         checked = subprocess.run(["rsyslogd", "-N1", "-f", str(conf)], capture_output=True, text=True)
         if checked.returncode:
             raise AssertionError("rsyslogd refuses its configuration: " + checked.stderr)
-        self.process = Process(name, ["rsyslogd", "-n", "-f", conf, "-i", self.folder / "pid"], folder)
-        self._wait_for_port(self.tls)
+        self.name, self.conf, self.parent = name, conf, folder
+        self.start()
+
+    def need_relp(self):
+        if not self.has_relp:
+            raise unittest.SkipTest("rsyslog's imrelp is not installed (package rsyslog-relp)")
+
+    def start(self):
+        (self.folder / "pid").unlink(missing_ok=True)
+        self.process = Process(self.name, ["rsyslogd", "-n", "-f", self.conf, "-i", self.folder / "pid"], self.parent)
+        for port in (self.tls, self.relp, self.relp_tls) if self.has_relp else (self.tls,):
+            self._wait_for_port(port)
+
+    def kill(self):
+        self.process.kill()
 
 
 def syslog_ng_root():
