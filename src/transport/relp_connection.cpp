@@ -208,7 +208,8 @@ void relp_connection::ended(const result<std::size_t>& got)
     // No counts: a log tells the same words once a minute.
     if (session_.unanswered() > 0)
         words += ", which had not answered every message";
-    if (const auto size = session_.oldest_size(); size > usual_bound)
+    // At the first message of a session, as it is with one that is sent again and again.
+    if (const auto size = session_.oldest_size(); size > usual_bound && session_.answers() <= 1)
         words += "; the oldest of them has " + std::to_string(size) +
                  " bytes: if that is more than the collector takes (imrelp: maxDataSize), raise its bound or "
                  "lower max_message";
