@@ -80,7 +80,7 @@ void certificate::write_key(const std::filesystem::path& file, const std::string
 certificate make_certificate(const certificate_wish& wish, const certificate* issuer)
 {
     certificate made;
-    made.key.reset(EVP_EC_gen("P-256"), EVP_PKEY_free);
+    made.key.reset(wish.rsa_bits > 0 ? EVP_RSA_gen(wish.rsa_bits) : EVP_EC_gen("P-256"), EVP_PKEY_free);
     made.cert.reset(X509_new(), X509_free);
     require(made.key && made.cert, "key");
     X509* x = made.cert.get();

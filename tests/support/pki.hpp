@@ -21,9 +21,10 @@ struct certificate_wish
     long valid_until_s = 30 * 86400;
     bool is_ca = false;
     std::string usage = "serverAuth";  ///< extended key usage; "" none
+    unsigned rsa_bits = 0;             ///< an RSA key instead of EC P-256
 };
 
-/// A certificate with its key (EC P-256).
+/// A certificate with its key.
 struct certificate
 {
     std::shared_ptr<X509> cert;

@@ -1,6 +1,8 @@
 #include <boost/asio/error.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <array>
+#include <atomic>
 #include <fstream>
 #include <mutex>
 
@@ -107,6 +109,89 @@ BOOST_AUTO_TEST_CASE(old_versions_and_ciphers_are_refused)
                               {});
     BOOST_TEST(has(cbc, "agreed to no cipher"));
     BOOST_TEST(has(cbc, "AES-GCM"));
+}
+
+BOOST_AUTO_TEST_CASE(nothing_but_ecdhe_with_aead_on_an_rsa_key)
+{
+    const auto rsa = make_certificate({.names = {"IP:127.0.0.1"}, .rsa_bits = 2048}, &keys.ca);
+    const auto with = [&](const std::string& cipher) {
+        return try_peer({.own = rsa, .max_version = TLS1_2_VERSION, .ciphers = cipher + ":@SECLEVEL=0"}, {});
+    };
+    BOOST_TEST(with("ECDHE-RSA-AES128-GCM-SHA256") == "");
+    BOOST_TEST(facts.cipher == "ECDHE-RSA-AES128-GCM-SHA256");
+    BOOST_TEST(with("ECDHE-RSA-CHACHA20-POLY1305") == "");
+    // The key exchange without forward secrecy, AEAD or not; CBC; CCM is AEAD, yet not among what RFC
+    // 9325 4.2 recommends.
+    for (const auto* cipher : {"AES128-GCM-SHA256",
+                               "AES256-GCM-SHA384",
+                               "AES128-SHA256",
+                               "AES128-SHA",
+                               "ECDHE-RSA-AES256-SHA384",
+                               "ECDHE-RSA-AES128-SHA"})
+        BOOST_TEST(has(with(cipher), "agreed to no cipher"), cipher);
+}
+
+BOOST_AUTO_TEST_CASE(a_short_key_is_refused)
+{
+    const auto weak = make_certificate({.names = {"IP:127.0.0.1"}, .rsa_bits = 1024}, &keys.ca);
+    BOOST_TEST(try_peer({.own = weak}, {}) != "");
+}
+
+BOOST_AUTO_TEST_CASE(addresses_are_compared_with_addresses)
+{
+    const auto other = make_certificate({.names = {"IP:127.0.0.2", "IP:::1"}}, &keys.ca);
+    BOOST_TEST(has(try_peer({.own = other}, {}), "is for 127.0.0.2, ::1, not for 127.0.0.1"));
+    BOOST_TEST(try_peer({.own = other}, {}, "127.0.0.2") == "");
+    BOOST_TEST(try_peer({.own = other}, {}, "::1") == "");
+    // RFC 9525 6.4: an address in a DNS name, or in the common name, is none.
+    const auto dotted = make_certificate({.common_name = "127.0.0.1", .names = {"DNS:127.0.0.1"}}, &keys.ca);
+    BOOST_TEST(has(try_peer({.own = dotted}, {}), "not for 127.0.0.1"));
+}
+
+namespace
+{
+
+/// Counts the ClientHello messages that a server reads.
+void count_hellos(int write, int, int type, const void* data, std::size_t size, SSL*, void* counter)
+{
+    if (write == 0 && type == SSL3_RT_HANDSHAKE && size > 0 &&
+        *static_cast<const unsigned char*>(data) == SSL3_MT_CLIENT_HELLO)
+        ++*static_cast<std::atomic<int>*>(counter);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_server_that_wants_to_renegotiate_is_not_followed)
+{
+    std::atomic<int> hellos{0}, asked{0};
+    answer = [&](peer_connection& c) {
+        SSL_set_msg_callback(c.ssl(), count_hellos);
+        SSL_set_msg_callback_arg(c.ssl(), &hellos);
+        c.write("hel");
+        if (SSL_renegotiate(c.ssl()) == 1 && SSL_do_handshake(c.ssl()) == 1)
+            ++asked;  // HelloRequest was sent
+        c.write("lo");
+        c.read_all();
+    };
+    peer_server server(answer, peer_tls{.own = keys.server, .max_version = TLS1_2_VERSION});
+    auto made = run_coro(ctx, connect(to(server, keys.client())), 10s);
+    BOOST_REQUIRE(made.has_value());
+    auto hear = [](stream& s) -> awaitable<std::size_t> {
+        std::array<char, 64> buffer{};
+        std::size_t all = 0;
+        for (int i = 0; i < 4; ++i)
+        {
+            const auto into = asio::buffer(buffer);
+            const auto got = co_await s.read_some(into, 500ms);
+            if (got)
+                all += *got;
+        }
+        co_return all;
+    };
+    const auto read = run_coro(ctx, hear(*made.value()), 10s);
+    BOOST_TEST(read >= 3u);
+    BOOST_TEST(asked == 1);
+    BOOST_TEST(hellos == 0);
 }
 
 BOOST_AUTO_TEST_CASE(a_port_that_does_not_speak_tls)
