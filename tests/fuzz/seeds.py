@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Writes the seeds of every fuzz target into a folder, from the data of the tests and the shipped files: seeds.py FOLDER"""
+import gzip
 import json
 import pathlib
 import sys
@@ -13,6 +14,24 @@ def write(folder: pathlib.Path, texts) -> None:
         (folder / f"seed-{number:03}").write_bytes(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
 
 
+def relp():
+    """What a RELP collector answers; the first byte chooses the session (tests/fuzz/fuzz_relp.cpp)."""
+    rsp = lambda number, data="200 OK": f"{number} rsp {len(data)}{' ' if data else ''}{data}\n"  # noqa: E731
+    hello = "200 OK\nrelp_version=0\nrelp_software=librelp,1.11.0,http://librelp.adiscon.com\ncommands=syslog"
+    in_order = "".join(rsp(n) for n in range(2, 26)) + rsp(26, "") + "0 serverclose 0\n"
+    wrapped = "".join(rsp(n if n <= 999999999 else n - 999999999) for n in range(999999991, 1000000015))
+    yield "\x00" + rsp(1, hello)
+    yield "\x00" + rsp(1, "500 no")
+    yield "\x00" + "0 serverclose 0\n"
+    yield "\x01" + in_order
+    yield "\x03" + wrapped
+    yield "\x01" + "".join(rsp(n) for n in reversed(range(2, 26)))
+    yield "\x01" + rsp(2) + rsp(3, "500 disk full")
+    yield "\x01" + rsp(2) + rsp(2)
+    yield "\x01" + "2 rsp 999999999 x"
+    yield "\x01" + "HTTP/1.1 400 Bad Request\r\n\r\n"
+
+
 def main() -> None:
     target = pathlib.Path(sys.argv[1])
     data = ROOT / "tests" / "data"
@@ -24,6 +43,9 @@ def main() -> None:
     write(target / "answer", [edge[:20_000], hostile, *(e["body"] for e in errors)])
     write(target / "rules", [p.read_text() for p in sorted((ROOT / "mappings").glob("*.toml"))] + ["model,min_score,action,note\nA,0.5,,\n"])
     write(target / "fields", [p.read_text() for p in sorted((ROOT / "mappings" / "fields").glob("*.toml"))])
+    write(target / "relp", relp())
+    write(target / "inflater", [gzip.compress(t, mtime=0) for t in (b"", b"x", edge[:5000].encode(), b" " * 100_000)]
+          + [gzip.compress(b"one", mtime=0) + gzip.compress(b"two", mtime=0), gzip.compress(b"cut", mtime=0)[:-3]])
     write(target / "config", [p.read_text() for p in sorted((ROOT / "deploy").glob("*.toml"))])
 
 
