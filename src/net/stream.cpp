@@ -24,6 +24,7 @@
 #include <utility>
 
 #include "net/endpoint.hpp"
+#include "net/proxy_answer.hpp"
 #include "net/tls.hpp"
 
 namespace dtbridge::net
@@ -36,7 +37,6 @@ using tcp = asio::ip::tcp;
 using std::chrono::steady_clock;
 
 constexpr auto longest_wait = std::chrono::hours(24 * 365);
-constexpr std::size_t max_proxy_answer = 16u << 10;
 constexpr std::size_t cipher_chunk = 64u << 10;  ///< TLS output that waits for the kernel
 constexpr std::size_t plain_chunk = 48u
                                     << 10;  ///< encrypted at a time, so that the output stays about that size
@@ -426,23 +426,6 @@ std::string base64(std::string_view bytes)
     return out;
 }
 
-/// The status of "HTTP/1.1 200 Connection established", or 0.
-unsigned proxy_status(std::string_view answer)
-{
-    if (!answer.starts_with("HTTP/1.") || answer.size() < 12 || answer[8] != ' ')
-        return 0;
-    unsigned status = 0;
-    for (const char c : answer.substr(9, 3))
-    {
-        if (c < '0' || c > '9')
-            return 0;
-        status = status * 10 + static_cast<unsigned>(c - '0');
-    }
-    if (answer.size() > 12 && answer[12] != ' ' && answer[12] != '\r')
-        return 0;
-    return status;
-}
-
 std::string proxy_words(unsigned status, bool has_user)
 {
     const auto number = std::to_string(status);
@@ -487,10 +470,10 @@ awaitable<outcome<bool>> through_proxy(link_ptr l, std::shared_ptr<connect_optio
     std::fill(request.begin(), request.end(), '\0');
     if (!sent)
         co_return fail(sent.error(), name + "broke off: " + describe(sent.error()));
-    std::string answer;
-    std::size_t end = std::string::npos;
+    proxy_answer answer;
+    auto state = proxy_answer::state::more;
     std::array<char, 2048> buffer{};
-    while (end == std::string::npos)
+    while (state == proxy_answer::state::more)
     {
         const asio::mutable_buffer in = asio::buffer(buffer);
         const auto got = co_await receive(l, in);
@@ -498,17 +481,16 @@ awaitable<outcome<bool>> through_proxy(link_ptr l, std::shared_ptr<connect_optio
             co_return fail(got.error(), name + "broke off: " + describe(got.error()));
         if (got.value() == 0)
             co_return fail(errc::proxy_refused, name + "closed the connection without an answer to CONNECT");
-        answer.append(buffer.data(), got.value());
-        end = answer.find("\r\n\r\n");
-        if (end == std::string::npos && answer.size() > max_proxy_answer)
-            co_return fail(errc::proxy_refused, name + "sends an answer without end; it is no HTTP proxy");
-        if (answer.size() >= 12 && proxy_status(answer) == 0)
-            co_return fail(errc::proxy_refused, name + "does not answer as an HTTP proxy does");
+        state = answer.take(std::string_view(buffer.data(), got.value()));
     }
-    const unsigned status = proxy_status(answer);
+    if (state == proxy_answer::state::endless)
+        co_return fail(errc::proxy_refused, name + "sends an answer without end; it is no HTTP proxy");
+    if (state == proxy_answer::state::not_http)
+        co_return fail(errc::proxy_refused, name + "does not answer as an HTTP proxy does");
+    const unsigned status = answer.status();
     if (status < 200 || status > 299)
         co_return fail(errc::proxy_refused, name + proxy_words(status, !proxy.user.empty()));
-    l->early = answer.substr(end + 4);
+    l->early = answer.rest();
     co_return true;
 }
 

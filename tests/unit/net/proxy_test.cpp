@@ -2,6 +2,7 @@
 
 #include <mutex>
 
+#include "net/proxy_answer.hpp"
 #include "unit/net/support.hpp"
 
 using namespace dtbridge;
@@ -106,6 +107,44 @@ BOOST_AUTO_TEST_CASE(refusals_in_plain_words)
     BOOST_TEST(has(refusal(""), "closed the connection without an answer"));
     BOOST_TEST(has(refusal("HTTP/1.1 200 OK\r\nX: y\r\n"), "closed the connection without an answer"));
     BOOST_TEST(has(refusal("HTTP/1.1 200 OK\r\nX: " + std::string(100000, 'x')), "answer without end"));
+}
+
+BOOST_AUTO_TEST_CASE(the_answer_in_pieces_of_any_size)
+{
+    using state = proxy_answer::state;
+    const std::string header = "HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n";
+    for (std::size_t piece = 1; piece <= header.size(); ++piece)
+    {
+        proxy_answer a;
+        std::size_t at = 0;
+        for (; at + piece < header.size(); at += piece)
+            BOOST_TEST((a.take(std::string_view(header).substr(at, piece)) == state::more));
+        BOOST_TEST((a.take(header.substr(at) + "early") == state::whole));
+        BOOST_TEST(a.status() == 200u);
+        BOOST_TEST(a.rest() == "early");
+        BOOST_TEST((a.take("later") == state::whole));
+        BOOST_TEST(a.rest() == "early");
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_answer_is_bounded_and_begins_as_http)
+{
+    using state = proxy_answer::state;
+    for (const std::string text : {"HTTP/2.0 200 OK\r\n",
+                                   "HTTP/1.1 2x0 OK\r\n",
+                                   "HTTP/1.1 099 OK\r\n",
+                                   "HTTP/1.1\r\n\r\nxxxx",
+                                   "SSH-2.0-OpenSSH_9\r\n",
+                                   "\r\n\r\n"})
+    {
+        proxy_answer a;
+        BOOST_TEST((a.take(text) == state::not_http), text);
+        BOOST_TEST((a.take("HTTP/1.1 200 OK\r\n\r\n") == state::not_http));
+    }
+    proxy_answer a;
+    BOOST_TEST((a.take("HTTP/1.1 200 OK\r\nX: ") == state::more));
+    BOOST_TEST((a.take(std::string(proxy_answer::most_bytes - 100, 'x')) == state::more));
+    BOOST_TEST((a.take(std::string(100, 'x')) == state::endless));
 }
 
 BOOST_AUTO_TEST_CASE(a_silent_proxy_is_given_up)
