@@ -21,6 +21,7 @@ using namespace std::chrono_literals;
 using clock = std::chrono::steady_clock;
 
 constexpr auto look_every = 1s;
+constexpr auto destinations_every = 3s;  // a look copies the counters of every policy line
 constexpr auto disk_every = 30s;
 constexpr auto facts_every = 10s;
 /// A master that misses a poll or two is nothing to wake anybody for.
@@ -294,20 +295,24 @@ void service::impl::beat()
 awaitable<void> service::impl::watch()
 {
     asio::steady_timer timer(ex);
-    auto next_disk = clock::now();
+    auto next_disk = clock::now(), next_facts = clock::now();
     for (;;)
     {
         beat();
         watch_masters();
-        watch_certificates();
+        if (clock::now() >= next_facts)
+        {
+            next_facts = clock::now() + destinations_every;
+            watch_certificates();
+            for (const auto& [name, d] : destinations)
+                watching.rates[name].look(d.delivery->now().confirmed, now_ms());
+            std::erase_if(watching.rates, [&](const auto& r) { return !destinations.contains(r.first); });
+        }
         if (clock::now() >= next_disk)
         {
             next_disk = clock::now() + disk_every;
             watch_disk();
         }
-        for (const auto& [name, d] : destinations)
-            watching.rates[name].look(d.delivery->now().confirmed, now_ms());
-        std::erase_if(watching.rates, [&](const auto& r) { return !destinations.contains(r.first); });
         timer.expires_after(look_every);
         co_await timer.async_wait(asio::use_awaitable);
     }

@@ -5,6 +5,7 @@
 #ifndef SPDLOG_FMT_EXTERNAL
 #define SPDLOG_FMT_EXTERNAL 1  // Debian's tweakme.h defines the same
 #endif
+#include <core/journal.hpp>
 #include <core/log_line.hpp>
 
 #include <spdlog/logger.h>
@@ -122,6 +123,9 @@ void write(level l,
     if (!enabled(l))
         return;
     const bool json = current_format.load(std::memory_order_relaxed) == format::json;
+    // Under systemd fields are fields of the journal; who asks for JSON gets its lines, in the journal too.
+    if (!json && send_to_journal(journal_entry(l, component, source, message, fields)))
+        return;
     const auto line = json ? json_members(component, source, message, fields)
                            : text_line(component, source, message, fields);
     to_stderr().log(to_spdlog(l), spdlog::string_view_t(line.data(), line.size()));

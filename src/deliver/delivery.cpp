@@ -41,9 +41,10 @@ using std::chrono::seconds;
 constexpr duration until_rung = std::chrono::hours(1);
 /// What is in flight when a connection is given up on purpose (addresses changed, the first address is back).
 constexpr duration retire_limit = seconds(5);
-/// The same words are logged again only after this long: a collector that breaks every connection is one line
-/// a minute.
-constexpr duration same_words = seconds(60);
+/// The same words are logged again only after this long, with how often they came: a collector that breaks
+/// every connection is six lines an hour.
+constexpr duration same_words = std::chrono::minutes(10);
+constexpr std::size_t most_words = 16;
 /// Bridge events that wait for a connection; the oldest go first.
 constexpr std::size_t most_events = 64;
 /// Throttled breaches behind what is in flight; from then on the master waits for a confirmation.
@@ -307,13 +308,24 @@ struct delivery::impl
             count.error_since = now_ms();
         count.error = text::printable(why.detail, 500);
         const auto now = clock::now();
-        std::erase_if(logged, [now](const auto& l) { return now - l.second >= same_words; });
-        if (logged.size() < 16 && logged.emplace(count.error, now).second)
+        const auto at = logged.find(count.error);
+        if (at != logged.end() && now - at->second.when < same_words)
         {
-            log::warning(
-                "deliver", name, "cannot deliver, the archive keeps what waits", {{"error", count.error}});
-            said_failing = true;
+            ++at->second.times;
+            return;
         }
+        std::int64_t times = 1;
+        if (at != logged.end())
+            times += at->second.times;
+        std::erase_if(logged, [now](const auto& l) { return now - l.second.when >= same_words; });
+        if (logged.size() >= most_words)
+            return;
+        logged[count.error] = said{now, 0};
+        log::warning("deliver",
+                     name,
+                     "cannot deliver, the archive keeps what waits",
+                     {{"error", count.error}, {"times", std::to_string(times)}});
+        said_failing = true;
     }
 
     void proved_itself()
@@ -1493,7 +1505,12 @@ struct delivery::impl
     bool last_save = false;
     bool other_way = false;  // the transport's options changed
     bool said_failing = false, said_connected = false;
-    std::map<std::string, clock::time_point> logged;
+    struct said
+    {
+        clock::time_point when{};
+        std::int64_t times = 0;  // again since then
+    };
+    std::map<std::string, said> logged;
     std::optional<clock::time_point> named_at;
     std::int64_t unnamed = 0;
     std::exception_ptr failed;

@@ -31,6 +31,8 @@ constexpr std::size_t fetched_singly = 32;
 constexpr std::size_t states_kept = 50'000;
 constexpr std::size_t pbids_named = 20;
 constexpr unsigned backfill_attempts = 5;
+/// A failure that lasts is logged again only after this long, with how often it came; ms.
+constexpr std::int64_t same_words = 600'000;
 /// After so many bad answers in a row that a shorter window may cure, it is shortened though none was too
 /// large.
 constexpr unsigned patience = 3;
@@ -148,6 +150,8 @@ struct poller::impl
     bool last_was_good = false, sweep_turn = false, minimal_is_useless = false;
     answer_kind logged = answer_kind::ok, sweep_logged = answer_kind::ok;
     bool said_polling = false;
+    std::int64_t failed_times = 0;  // since the last good answer
+    std::int64_t logged_at = 0;     // steady; of the last line about it
     std::optional<sweep_state> sweep;
     double full_rate = 0;  // bytes per ms of full answers, of the last sweep
     std::unordered_map<breach_key, std::int64_t, key_hash> states;
@@ -507,7 +511,17 @@ void poller::impl::report(const verdict& v, std::int64_t wait)
         status.error.clear();
         status.state = plan.caught_up() ? poll_state::polling : poll_state::catching_up;
         if (logged != answer_kind::ok || !said_polling)
-            log::info("poll", options.name, said_polling ? "the master answers again" : "the master answers");
+        {
+            if (failed_times > 1)
+                log::info("poll",
+                          options.name,
+                          said_polling ? "the master answers again" : "the master answers",
+                          {{"failures", std::to_string(failed_times)}});
+            else
+                log::info(
+                    "poll", options.name, said_polling ? "the master answers again" : "the master answers");
+        }
+        failed_times = 0;
         said_polling = true;
         logged = answer_kind::ok;
         return;
@@ -520,15 +534,20 @@ void poller::impl::report(const verdict& v, std::int64_t wait)
     }
     status.error = v.words;
     status.state = v.kind == answer_kind::archive_failed ? poll_state::archive_full : poll_state::failing;
-    if (v.kind == logged)
+    ++failed_times;
+    const std::int64_t steady = now().steady;
+    if (v.kind == logged && steady - logged_at < same_words)
         return;
     logged = v.kind;
+    logged_at = steady;
     const bool needs_hand = v.what == reaction::retry_slowly || v.kind == answer_kind::archive_failed;
     log::write(needs_hand ? log::level::error : log::level::warning,
                "poll",
                options.name,
                v.words,
-               {{"outcome", std::string(name_of(v.kind))}, {"retry_ms", std::to_string(wait)}});
+               {{"outcome", std::string(name_of(v.kind))},
+                {"retry_ms", std::to_string(wait)},
+                {"times", std::to_string(failed_times)}});
 }
 
 void poller::impl::begin_sweep()

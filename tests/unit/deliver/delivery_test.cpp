@@ -80,6 +80,47 @@ BOOST_AUTO_TEST_CASE(every_breach_of_every_master_once_and_in_order)
     BOOST_TEST(s.store("acme").confirms < 40);
 }
 
+BOOST_AUTO_TEST_CASE(idle_is_not_stalled_and_a_read_that_hangs_is)
+{
+    stage s;
+    stream_collector siem;
+    auto with = settings_to({siem.port()}, transport::protocol::tcp, "[forward]\nmin_score = 0.4\n");
+    deliver::delivery d(s.ctx.get_executor(), with, 0, quick());
+    s.fill("acme", 1, 10);
+    d.add_master(s.shared("acme"), info("acme"));
+    clock_type::time_point idle_since, news_at;
+    s.play(d,
+           {{[&] { return d.now().confirmed == 10 && d.now().lag == 0; },
+             [&] { idle_since = clock_type::now(); }},
+            {[&] { return clock_type::now() - idle_since > 400ms; },
+             [&] {
+                 BOOST_TEST(d.now().stalled == 0);
+                 s.store("acme").hang_reads = true;
+                 news_at = clock_type::now();
+                 s.fill_later(d, "acme", 11, 5);
+             }},
+            {[&] { return d.now().lag == 5; },
+             [&] {
+                 // Counted from the news, not from when something last moved.
+                 const auto since =
+                     std::chrono::duration_cast<std::chrono::milliseconds>(clock_type::now() - news_at);
+                 BOOST_TEST(d.now().stalled <= since.count());
+             }},
+            {[&] { return d.now().stalled > 500; }, [&] { s.store("acme").release(); }},
+            {[&] { return d.now().confirmed == 15 && d.now().lag == 0; },
+             [&] { BOOST_TEST(d.now().stalled == 0); }}});
+    const auto now = d.now();
+    BOOST_REQUIRE(now.decisions.size() == 1u);
+    BOOST_TEST(now.decisions[0].kind == "score");
+    BOOST_TEST(now.decisions[0].forwarded == 15);
+    BOOST_TEST(now.decisions[0].held_back == 0);
+    std::size_t bytes = 0;
+    for (const auto& m : siem.messages())
+        bytes += m.size() + 1;  // the newline of the frame
+    BOOST_TEST(now.bytes == static_cast<std::int64_t>(bytes));
+    BOOST_TEST(now.certificate_expires == 0);
+}
+
 BOOST_AUTO_TEST_CASE(a_backlog_of_one_master_does_not_starve_the_others)
 {
     stage s;

@@ -81,6 +81,37 @@ BOOST_AUTO_TEST_CASE(archives_what_is_new_once_and_rings)
                sign(secret("private"), q.target, "public", q.headers.at("DTAPI-Date")));
 }
 
+BOOST_AUTO_TEST_CASE(says_that_it_lives_when_it_will_ask_next_and_what_answers_took)
+{
+    world w;
+    w.add(1, t0 - hour);
+    w.run(5 * minute);
+    const auto& s = w.status();
+    const auto now = w.time->now().steady;
+    BOOST_TEST(s.alive_at > now - 12 * second);  // the interval is 10 s
+    BOOST_TEST(s.due_at >= s.alive_at);
+    BOOST_TEST(s.due_at <= now + 12 * second);
+    std::uint64_t answers = 0, sizes = 0;
+    for (const auto n : s.answer_seconds.counts)
+        answers += n;
+    for (const auto n : s.answer_bytes.counts)
+        sizes += n;
+    BOOST_TEST(answers == sizes);
+    // The last question may still be open when the scenario ends.
+    BOOST_TEST(answers + 1 >= w.master->questions.size());
+    BOOST_TEST(answers <= w.master->questions.size());
+    BOOST_TEST(s.answer_bytes.sum == static_cast<double>(s.bytes));
+    // A failure that lasts has a time when it is tried again, too.
+    w.master->instead = [](const question&) {
+        reply r;
+        r.status = 500;
+        return std::optional<reply>(r);
+    };
+    w.run(10 * minute);
+    BOOST_TEST((w.status().state == poll_state::failing));
+    BOOST_TEST(w.status().due_at > w.time->now().steady - second);
+}
+
 BOOST_AUTO_TEST_CASE(polls_without_news_write_nothing_but_a_position_a_minute)
 {
     world w;
