@@ -47,23 +47,30 @@ std::string dates_of(const object& c)
     return "expires " + date + " (" + std::to_string(days) + (days == 1 ? " day" : " days") + ")";
 }
 
+/// "siem.example:6514 over tls resolves to 192.0.2.1; connected to 192.0.2.1:6514"; an address that is written
+/// as one needs no more words.
 void print_way(const object& c, std::ostream& out)
 {
-    out << "  " << text_member(c, "address");
+    const auto written = text_member(c, "address");
+    const auto at = text_member(c, "connected_to");
+    const auto proxy = text_member(c, "proxy");
+    out << "  " << written;
     if (const auto kind = text_member(c, "transport"); !kind.empty())
-        out << ", " << kind;
-    if (const auto* addresses = array_member(c, "resolves_to"); addresses != nullptr && !addresses->empty())
+        out << " over " << kind;
+    if (!proxy.empty())
+        out << " through the proxy " << proxy << ", which";
+    if (const auto* found = array_member(c, "resolves_to");
+        found != nullptr && !found->empty() && (!proxy.empty() || written.find(at) == std::string::npos))
     {
-        const auto proxy = text_member(c, "proxy");
-        out << (proxy.empty() ? " resolves to " : " through the proxy " + proxy + ", which resolves to ");
+        out << " resolves to ";
         bool first = true;
-        for (const auto& a : *addresses)
+        for (const auto& a : *found)
         {
             out << (first ? "" : ", ") << std::string_view(a.get_string());
             first = false;
         }
     }
-    if (const auto at = text_member(c, "connected_to"); !at.empty())
+    if (!at.empty() && text_member(c, "transport") != "udp")
         out << (text_member(c, "step") == "done" ? "; connected to " : "; tried ") << at;
     out << '\n';
 }
@@ -103,8 +110,9 @@ void print_tls(const object& c, std::ostream& out)
         leaf = false;
     }
     const bool self_signed = flag_member(*tls, "self_signed");
-    if (!self_signed)
-        out << "    issued by " << text_member(chain->back().get_object(), "issuer") << '\n';
+    const auto& last = chain->back().get_object();
+    if (text_member(last, "issuer") != text_member(last, "subject"))
+        out << "    issued by " << text_member(last, "issuer") << '\n';
     // Where a pin is needed or in use; a certificate that a CA vouches for changes too often to be pinned.
     const auto by = text_member(*tls, "verified_by");
     if (self_signed || !done || by == "nothing" || by == "fingerprint")

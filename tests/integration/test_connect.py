@@ -9,7 +9,7 @@ import subprocess
 import threading
 import unittest
 
-from rig import Bridge, Collector, Pki, RigTest, Rsyslog, Simulator, bridge_binary, free_port, run_cli, wait_until
+from rig import Bridge, Collector, Pki, RigTest, Rsyslog, Simulator, SyslogNg, bridge_binary, free_port, run_cli, wait_until
 
 
 def fingerprint(pem):
@@ -114,6 +114,7 @@ class Masters(ConnectTest):
         self.assertEqual(self.status, 0)
         self.assertIn("master acme: ok\n", text)
         self.assertIn(f'fingerprint_sha256 = "{fingerprint(self.sim.ca_file)}"', text)
+        self.assertRegex(text, rf"  https://localhost:{self.sim.port} resolves to [^;]*127\.0\.0\.1[^;]*; connected to \S+:{self.sim.port}\n")
         for word in ("signature, date and permission accepted", "clock skew", "newest breach", "TLSv1.3"):
             self.assertIn(word, text)
 
@@ -369,11 +370,27 @@ class Destinations(ConnectTest):
         found = {c["address"]: c["ok"] for c in self.check() if c["kind"] == "destination"}
         self.assertEqual(found, {first.address: True, dead: False})
 
+    def refusals(self, address, wrong_name):
+        """A client certificate of the right name is accepted; none, one of another CA, and one of another name are not."""
+        self.assertTrue(self.one(address=address, tls=self.tls("client"))["ok"], self.answer)
+        for client, words in ((None, "cert_file"), ("stranger", "CA|certificate|closed|reset"),
+                              *([("other_name", "certificate|closed|reset")] if wrong_name else [])):
+            with self.subTest(client):
+                c = self.one(address=address, tls=self.tls(client))
+                self.assertFalse(c["ok"], c)
+                self.assertRegex(c["problem"], words)
+
     def test_rsyslog(self):
         """A real collector that wants a client certificate of a name."""
+        self.pki._leaf("ca", "other_name", "clientAuth")
+        self.pki.folder.joinpath("other-name.pem").symlink_to("other_name.pem")
         rsyslog = self.own(Rsyslog(self.folder, self.pki))
-        c = self.one(address=f"localhost:{rsyslog.tls}", tls=self.tls("client"))
-        self.assertTrue(c["ok"], c)
+        self.refusals(f"localhost:{rsyslog.tls}", True)
+
+    def test_syslog_ng(self):
+        """Another, with another TLS library's habits."""
+        syslog_ng = self.own(SyslogNg(self.folder, self.pki))
+        self.refusals(f"localhost:{syslog_ng.tls}", False)
 
 
 class TestEvents(ConnectTest):
