@@ -14,8 +14,8 @@ namespace
 template <std::size_t Index>
 int not_built(const arguments&);
 
-constexpr std::array<std::string_view, 10> later = {
-    "status", "test", "explain", "export", "replay", "backfill", "tune", "models", "setup", "recover"};
+constexpr std::array<std::string_view, 7> later = {
+    "status", "test", "explain", "replay", "backfill", "setup", "recover"};
 
 template <std::size_t Index>
 int not_built(const arguments&)
@@ -43,17 +43,27 @@ constexpr std::array table = {
             "NAME [--yes]",
             "deletes the state of a master or destination that is no longer configured",
             forget},
+    command{"export",
+            "--master M [--from T] [--to T] [--rules F]",
+            "prints archived breaches, one JSON line each",
+            export_breaches},
+    command{"tune",
+            "--rules A [--against B] [--master M] [--from T] [--to T] [--json] [--html F] "
+            "[--show added|removed] | --rules A --suggest --alerts-per-day N [--average]",
+            "tells what a mapping file would have forwarded, or proposes thresholds",
+            tune_policy},
+    command{"models",
+            "--master M [--from T] [--to T] [--csv|--mapping]",
+            "lists the models seen, to make a mapping file from",
+            models},
     command{"version", "", "prints the version and those of the libraries in use", version},
     command{"status", "", "not built yet", not_built<0>},
     command{"test", "", "not built yet", not_built<1>},
     command{"explain", "", "not built yet", not_built<2>},
-    command{"export", "", "not built yet", not_built<3>},
-    command{"replay", "", "not built yet", not_built<4>},
-    command{"backfill", "", "not built yet", not_built<5>},
-    command{"tune", "", "not built yet", not_built<6>},
-    command{"models", "", "not built yet", not_built<7>},
-    command{"setup", "", "not built yet", not_built<8>},
-    command{"recover", "", "not built yet", not_built<9>},
+    command{"replay", "", "not built yet", not_built<3>},
+    command{"backfill", "", "not built yet", not_built<4>},
+    command{"setup", "", "not built yet", not_built<5>},
+    command{"recover", "", "not built yet", not_built<6>},
 };
 
 }  // namespace

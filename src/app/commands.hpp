@@ -13,6 +13,9 @@ int sign(const arguments& args);
 int get(const arguments& args);
 int profiles(const arguments& args);
 int forget(const arguments& args);
+int export_breaches(const arguments& args);
+int tune_policy(const arguments& args);
+int models(const arguments& args);
 int version(const arguments& args);
 
 }  // namespace dtbridge::app

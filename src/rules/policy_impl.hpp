@@ -27,9 +27,10 @@ struct policy::impl
     void number_lines();
 };
 
-/// Makes policies out of mappings.
+/// Makes policies out of mappings, and lets the rest of this module look into them.
 struct loader
 {
+    static const policy::impl& inside(const policy& p) { return *p.impl_; }
     static policy make(std::string file, std::string_view text, mapping&& from, reporter& report);
 };
 

@@ -15,6 +15,7 @@ MAY_INCLUDE = {
     "toml": {"core"},
     "rules": {"core", "toml"},
     "format": {"core", "toml", "rules"},  # a message may carry what the rules said (decision)
+    "tune": {"core", "rules"},
     "config": {"core", "toml", "rules", "format"},  # and the options of every module, see OPTIONS
     "net": {"core", "async"},
     "db": {"core"},
@@ -23,7 +24,7 @@ MAY_INCLUDE = {
     "transport": {"core", "async", "net"},
     "deliver": {"core", "async", "archive", "rules", "format", "transport"},
     "web": {"core", "async", "net", "archive", "rules", "format"},  # net: TLS on the listening side
-    "app": {"core", "async", "rules", "format", "config", "net", "db", "archive", "poll", "transport", "deliver", "web"},
+    "app": {"core", "async", "rules", "format", "tune", "config", "net", "db", "archive", "poll", "transport", "deliver", "web"},
 }
 # Plain structs that config fills in; config may include them from every module.
 OPTIONS = re.compile(r"(options|tls_options)\.hpp$")

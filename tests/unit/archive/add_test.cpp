@@ -2,6 +2,8 @@
 
 #include <dtbridge/db/connection.hpp>
 
+#include <dtbridge/archive/later_states.hpp>
+
 #include "fixture.hpp"
 
 using namespace dtbridge;
@@ -332,6 +334,33 @@ BOOST_AUTO_TEST_CASE(states_are_noted_once_each)
     BOOST_TEST(changes[0].acknowledged);
     BOOST_TEST(changes[0].comment_count == 2);
     BOOST_TEST(changes[1].comment_count == 3);
+}
+
+/// Many breaches' later states at once, beside the writer.
+BOOST_AUTO_TEST_CASE(later_states_of_many)
+{
+    archives a;
+    auto acme = a.open();
+    a.must(acme->add(block_of(pieces_of(1, 5))));
+    a.clock = 10;
+    a.must(acme->note_state(breach_key{2, 2000}, true, 0));
+    a.clock = 20;
+    a.must(acme->note_state(breach_key{2, 2000}, false, 0));
+    auto states = later_states::open(a.dir / "masters", "acme");
+    BOOST_REQUIRE(states);
+    a.must(acme->note_state(breach_key{4, 4000}, true, 7));
+    auto changes = (*states)->between(1, 5);
+    BOOST_REQUIRE(changes);
+    BOOST_REQUIRE(changes->size() == 3u);
+    BOOST_TEST((*changes)[0].first == 2);
+    BOOST_TEST((*changes)[0].second.at == 10);
+    BOOST_TEST((*changes)[0].second.acknowledged);
+    BOOST_TEST(!(*changes)[1].second.acknowledged);
+    BOOST_TEST((*changes)[2].first == 4);
+    BOOST_TEST((*changes)[2].second.comment_count == 7);
+    BOOST_TEST((*states)->between(3, 3)->empty());
+    BOOST_TEST((*states)->between(4, 9)->size() == 1u);
+    BOOST_TEST(!later_states::open(a.dir / "masters", "nobody"));
 }
 
 BOOST_AUTO_TEST_CASE(files_and_folders_are_not_for_everybody)

@@ -1,0 +1,412 @@
+#include <dtbridge/tune/suggestion.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include <dtbridge/core/text.hpp>
+#include <dtbridge/rules/write.hpp>
+
+#include "tune/numbers.hpp"
+
+namespace dtbridge::tune
+{
+
+namespace
+{
+
+using is = rules::outlined_line::kind;
+
+constexpr std::int64_t usual_priority = 3;  // where the model has none
+constexpr std::size_t most_named = 20;
+constexpr std::string_view default_tag = "Enhanced Monitoring";
+
+bool has_always_tags(const rules::policy& p)
+{
+    const rules::outline outlined(p);
+    const auto& lines = outlined.lines();
+    return std::any_of(lines.begin(), lines.end(), [](const auto& l) { return l.what == is::always_tags; });
+}
+
+std::string days_words(std::size_t n)
+{
+    return with_commas(static_cast<std::int64_t>(n)) + (n == 1 ? " day" : " days");
+}
+
+}  // namespace
+
+rules::loaded proposal_base(const rules::policy& base)
+{
+    rules::rewrite changed;
+    if (!has_always_tags(base))
+        changed.always_tags.emplace_back(default_tag);
+    return rules::load_text(rules::write_mapping(base, changed), "proposal.toml");
+}
+
+std::int64_t suggestion::model::weight() const
+{
+    return 1 + std::clamp<std::int64_t>(priority.value_or(usual_priority), 0, 5);
+}
+
+suggestion::suggestion(const rules::policy& base, proposal_order order)
+    : base_(&base), outline_(base), order_(std::move(order))
+{}
+
+bool suggestion::is_open(const breach& b, const rules::decision& d) const
+{
+    const auto what = outline_.lines()[d.line].what;
+    return b.score && (what == is::model || what == is::score || what == is::everything_else) &&
+           !(what == is::model && !outline_.lines()[d.line].threshold);
+}
+
+suggestion::model* suggestion::find_model(const breach& b, bool make)
+{
+    const auto named_by = outline_.model_line(b);
+    auto group = model_group(outline_, b, named_by);
+    const auto at = index_.find(group);
+    if (at != index_.end())
+    {
+        auto& known = models_[at->second];
+        known.named_by = make ? named_by : known.named_by;
+        return &known;
+    }
+    if (!make)
+        return nullptr;
+    if (models_.size() >= order_.bounds.models)
+    {
+        folded_ = true;
+        return nullptr;
+    }
+    index_.emplace(std::move(group), models_.size());
+    auto& m = models_.emplace_back();
+    m.named_by = named_by;
+    const bool by_id = named_by && outline_.lines()[*named_by].by_id;
+    // A name that figures cut short is not the model's whole name, so it makes no key.
+    const auto whole = model_path(string_member(b.then, "name"));
+    m.name = model_name(b);
+    if (by_id)
+        m.key = "";
+    else if (whole == m.name)
+        m.key = rules::exact_model_key(m.name);
+    m.closed = !m.key;
+    return &m;
+}
+
+void suggestion::learn(const breach& b)
+{
+    const auto d = base_->decide(b);
+    ++breaches_;
+    if (const auto day = day_of(b.key);
+        day && (before_.size() < order_.bounds.days || before_.contains(*day)))
+        before_[*day] += d.forward ? 1 : 0;
+    auto* m = find_model(b, true);
+    if (m == nullptr)
+        return;
+    std::int64_t priority = 0;
+    m->priority = b.then.find("priority").integer(priority) ? std::optional(priority) : std::nullopt;
+    const auto what = outline_.lines()[d.line].what;
+    // A threshold would take the place of these lines, and let through what they hold back.
+    if (what == is::categories || what == is::min_priority)
+    {
+        m->closed = true;
+        m->closed_by = d.line;
+    }
+    if (is_open(b, d))
+    {
+        m->open.add(hundredth(*b.score), d.forward);
+        m->forwarded += d.forward ? 1 : 0;
+    }
+    else
+    {
+        m->kept += d.forward ? 1 : 0;
+        kept_ += d.forward ? 1 : 0;
+    }
+}
+
+void suggestion::plan()
+{
+    day_count_ = before_.empty() ? 0 : std::int64_t{before_.rbegin()->first} - before_.begin()->first + 1;
+    std::int64_t sum = 0, most = 0;
+    for (const auto& [day, n] : before_)
+    {
+        sum += n;
+        most = std::max<std::int64_t>(most, n);
+    }
+    lowers_ = order_.average ? sum <= order_.alerts_per_day * day_count_ : most <= order_.alerts_per_day;
+
+    const double days = static_cast<double>(std::max<std::int64_t>(day_count_, 1));
+    const double least = 1 / (6 * days);
+    double highest = least;
+    for (const auto& m : models_)
+        highest =
+            std::max(highest, static_cast<double>(m.open.all()) / (static_cast<double>(m.weight()) * days));
+    const double ratio = std::pow(highest / least, 1.0 / (steps - 3));
+    rates_[0] = 0;
+    for (std::size_t i = 1; i + 1 < steps; ++i)
+        rates_[i] = least * std::pow(ratio, static_cast<double>(i - 1));
+    rates_[steps - 1] = std::numeric_limits<double>::infinity();
+}
+
+std::int64_t suggestion::allowance(const model& m, std::size_t step) const
+{
+    const double n = rates_[step] * static_cast<double>(m.weight()) *
+                     static_cast<double>(std::max<std::int64_t>(day_count_, 1));
+    constexpr double all = 9e15;
+    return static_cast<std::int64_t>(std::min(n + 1e-9, all));
+}
+
+suggestion::choice suggestion::at(const model& m, std::size_t step) const
+{
+    choice c;
+    if (m.closed || m.open.cells().empty())
+        return c;
+    const auto allowed = allowance(m, step);
+    if (!lowers_ && m.forwarded <= allowed)
+        return c;
+    // The least hundredth that lets no more than that pass.
+    std::int64_t passing = 0;
+    c.hundredth = top_hundredth;
+    const auto& cells = m.open.cells();
+    for (auto cell = cells.rbegin(); cell != cells.rend(); ++cell)
+    {
+        passing += cell->all;
+        if (passing > allowed)
+            break;
+        const auto below = std::next(cell);
+        c.hundredth = below == cells.rend() ? 0 : std::min(below->hundredth + 1, top_hundredth);
+    }
+    const auto through = m.open.at_least(c.hundredth);
+    // Where 1.00 is not high enough nothing is, and where the policy asks for more it stays.
+    c.as_it_is = lowers_ ? through <= m.forwarded : through >= m.forwarded;
+    return c;
+}
+
+bool suggestion::passes(const model&, const choice& c, int hundredth, bool forwarded) const
+{
+    return c.as_it_is ? forwarded : hundredth >= c.hundredth;
+}
+
+void suggestion::weigh(const breach& b)
+{
+    const auto date = day_of(b.key);
+    if (!date || !before_.contains(*date))
+        return;
+    const auto d = base_->decide(b);
+    const auto* m = find_model(b, false);
+    auto& day = days_[*date];
+    day.before += d.forward ? 1 : 0;
+    if (m == nullptr || m->closed || !is_open(b, d))
+    {
+        day.begins[0] += d.forward ? 1 : 0;
+        return;
+    }
+    const auto h = hundredth(*b.score);
+    std::size_t low = 0, high = steps;
+    while (low < high)
+    {
+        const auto middle = (low + high) / 2;
+        if (passes(*m, at(*m, middle), h, d.forward))
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    if (low < steps)
+        ++day.begins[low];
+}
+
+std::int64_t suggestion::total(const day_sums& d, std::size_t step) const
+{
+    std::int64_t sum = 0;
+    for (std::size_t i = 0; i <= step; ++i)
+        sum += d.begins[i];
+    return sum;
+}
+
+std::vector<day_number> suggestion::impossible_days() const
+{
+    std::vector<day_number> out;
+    for (const auto& [date, d] : days_)
+        if (total(d, 0) > order_.alerts_per_day)
+            out.push_back(date);
+    return out;
+}
+
+std::size_t suggestion::chosen_step() const
+{
+    const auto fits = [this](std::size_t step) {
+        std::int64_t sum = 0;
+        bool each = true, any = false;
+        for (const auto& [date, d] : days_)
+        {
+            const auto n = total(d, step);
+            sum += n;
+            const bool possible = d.begins[0] <= order_.alerts_per_day;
+            any = any || possible;
+            each = each && (!possible || n <= order_.alerts_per_day);
+        }
+        return order_.average ? sum <= order_.alerts_per_day * day_count_ : each && any;
+    };
+    // Totals only grow with the step.
+    std::size_t best = 0;
+    for (std::size_t step = 0; step < steps && fits(step); ++step)
+        best = step;
+    return best;
+}
+
+double suggestion::per_day(std::int64_t n) const
+{
+    return static_cast<double>(n) / static_cast<double>(std::max<std::int64_t>(day_count_, 1));
+}
+
+std::string suggestion::reason(const model& m, const choice& c) const
+{
+    std::string before = "no threshold";
+    const auto& lines = outline_.lines();
+    if (m.named_by && lines[*m.named_by].threshold)
+        before = threshold_text(lines[*m.named_by]);
+    else
+        for (const auto& line : lines)
+            if (line.what == is::score)
+                before = threshold_text(line) + " of [forward]";
+    const auto now = m.open.at_least(c.hundredth);
+    std::string s = "was " + before + "; " + rate(per_day(m.forwarded)) + " -> " + rate(per_day(now)) +
+                    " a day of " + rate(per_day(m.open.all()));
+    if (m.priority)
+        s += ", priority " + std::to_string(*m.priority);
+    if (m.kept > 0)
+        s += "; " + rate(per_day(m.kept)) + " a day more are kept whatever the score";
+    return s;
+}
+
+std::vector<std::string> suggestion::heading(std::size_t step) const
+{
+    const auto asked = with_commas(order_.alerts_per_day);
+    std::vector<std::string> lines;
+    lines.push_back("Proposed by `dtbridge tune --suggest --alerts-per-day " +
+                    std::to_string(order_.alerts_per_day) + (order_.average ? " --average" : "") +
+                    "` out of " + order_.file + ".");
+    lines.push_back("Read: " + with_commas(breaches_) + (breaches_ == 1 ? " breach" : " breaches") + " of " +
+                    joined(order_.masters) +
+                    (before_.empty() ? ""
+                                     : ", " + day_text(before_.begin()->first) + " to " +
+                                           day_text(before_.rbegin()->first) + ", " +
+                                           days_words(static_cast<std::size_t>(day_count_)) + " (UTC)") +
+                    ".");
+    std::int64_t before = 0, now = 0, before_most = 0, now_most = 0;
+    day_number before_day = 0, now_day = 0;
+    for (const auto& [date, d] : days_)
+    {
+        const auto n = total(d, step);
+        before += d.before;
+        now += n;
+        if (d.before > before_most)
+        {
+            before_most = d.before;
+            before_day = date;
+        }
+        if (n > now_most)
+        {
+            now_most = n;
+            now_day = date;
+        }
+    }
+    const auto most = [](std::int64_t n, day_number day) {
+        return n == 0 ? std::string() : ", at most " + with_commas(n) + " (" + day_text(day) + ")";
+    };
+    lines.push_back("Before:         " + rate(per_day(before)) + " alerts a day" +
+                    most(before_most, before_day) + ".");
+    lines.push_back("With this file: " + rate(per_day(now)) + " alerts a day" + most(now_most, now_day) +
+                    ".");
+    lines.push_back("Asked for:      " + asked + (order_.average ? " a day on average." : " on any day."));
+    lines.push_back("");
+    lines.push_back("What a tag, an \"always\" or a device forwards is kept whatever its score: " +
+                    rate(per_day(kept_)) + " a day of these.");
+    if (order_.tag_was_added)
+        lines.push_back(
+            order_.file +
+            " has no always_tags; \"Enhanced Monitoring\" was added, so that no tagged breach is lost.");
+    if (lowers_)
+        lines.push_back(
+            "The policy gave less than is asked for: thresholds are lowered, those of the quiet and "
+            "important models most.");
+    const auto impossible = impossible_days();
+    const auto average_missed = order_.average && now > order_.alerts_per_day * day_count_;
+    if (average_missed)
+        lines.push_back("NOT POSSIBLE: no threshold up to 1.00 brings the average down to " + asked +
+                        ": what is kept is too much by itself.");
+    else if (!order_.average && !impossible.empty())
+    {
+        std::string s = "NOT POSSIBLE on " + days_words(impossible.size()) + " of " +
+                        with_commas(day_count_) + ": what is kept is more than " + asked + " by itself (";
+        for (std::size_t i = 0; i < impossible.size() && i < 8; ++i)
+            s += (i == 0 ? "" : ", ") + day_text(impossible[i]) + ' ' +
+                 with_commas(total(days_.at(impossible[i]), 0));
+        lines.push_back(s + (impossible.size() > 8 ? ", ...)." : ")."));
+        if (impossible.size() == days_.size())
+            lines.push_back(
+                "Every threshold below is as high as it can be; look at always_tags and at the lines that "
+                "say \"always\".");
+    }
+    if (!base_->throttles().empty())
+        lines.push_back(
+            "The throttles of the policy are kept and were not counted: with them there are fewer alerts "
+            "still.");
+    return lines;
+}
+
+std::vector<std::string> suggestion::closing() const
+{
+    std::vector<std::string> lines;
+    std::size_t shown = 0, more = 0;
+    for (const auto& m : models_)
+    {
+        if (!m.closed)
+            continue;
+        if (++shown > most_named)
+        {
+            ++more;
+            continue;
+        }
+        lines.push_back("Left as it is: " + text::printable(m.name.empty() ? "(no name)" : m.name, 120) +
+                        (m.closed_by ? ", which `" + outline_.lines()[*m.closed_by].text +
+                                           "` decides; a threshold would take its place."
+                                     : ", whose name cannot be written as a key."));
+    }
+    if (more > 0)
+        lines.push_back("Left as they are: " + with_commas(static_cast<std::int64_t>(more)) +
+                        " more models of these kinds.");
+    if (folded_)
+        lines.push_back("Left as they are: models beyond the " +
+                        with_commas(static_cast<std::int64_t>(order_.bounds.models)) +
+                        " that are told apart.");
+    return lines;
+}
+
+std::string suggestion::mapping() const
+{
+    const auto step = chosen_step();
+    struct change
+    {
+        const model* of;
+        choice what;
+    };
+    std::vector<change> changes;
+    for (const auto& m : models_)
+        if (const auto c = at(m, step); !c.as_it_is)
+            changes.push_back({&m, c});
+    std::stable_sort(changes.begin(), changes.end(), [](const change& a, const change& b) {
+        const auto gain = [](const change& c) {
+            return std::abs(c.of->forwarded - c.of->open.at_least(c.what.hundredth));
+        };
+        return gain(a) > gain(b);
+    });
+    rules::rewrite out;
+    out.heading = heading(step);
+    for (const auto& c : changes)
+        out.models.push_back(
+            {*c.of->key, score_text(c.what.hundredth), reason(*c.of, c.what), c.of->named_by});
+    out.closing = closing();
+    return rules::write_mapping(*base_, out);
+}
+
+}  // namespace dtbridge::tune
