@@ -177,7 +177,7 @@ suggestion::choice suggestion::at(const model& m, std::size_t step) const
     }
     const auto through = m.open.at_least(c.hundredth);
     // Where 1.00 is not high enough nothing is, and where the policy asks for more it stays.
-    c.as_it_is = lowers_ ? through <= m.forwarded : through >= m.forwarded;
+    c.as_it_is = lowers_ ? through <= m.forwarded || through > allowed : through >= m.forwarded;
     return c;
 }
 
