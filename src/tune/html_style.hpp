@@ -39,7 +39,7 @@ svg { display: block; }
 .limit { stroke: var(--limit); stroke-width: 2; vector-effect: non-scaling-stroke; }
 .tick { stroke: var(--tick); stroke-width: 2; vector-effect: non-scaling-stroke; }
 .key { font-size: .82rem; color: var(--soft); margin: 8px 0; }
-.key i { display: inline-block; width: 12px; height: 10px; margin: 0 3px 0 8px; vertical-align: -1px; }
+.key span { white-space: nowrap; } .key i { display: inline-block; width: 12px; height: 10px; margin: 0 3px 0 8px; vertical-align: -1px; }
 .k-solid { background: var(--solid); } .k-faint { background: var(--faint); }
 .key .k-limit { background: var(--limit); width: 2px; height: 12px; } .key .k-tick { background: var(--tick); height: 2px; vertical-align: 3px; }
 table { width: 100%; border-collapse: collapse; }
@@ -50,7 +50,7 @@ tbody th { overflow-wrap: anywhere; } tbody th small { display: block; color: va
 thead .n { white-space: normal; }
 .models td.s, .models thead th:last-child { width: 216px; padding-right: 0; }
 td.wide, th.wide { width: 30%; }
-.plus { color: var(--plus); } .minus { color: var(--minus); }
+.zero { color: var(--soft); } .plus { color: var(--plus); } .minus { color: var(--minus); }
 .bar { display: block; height: 10px; background: var(--line); border-radius: 5px; overflow: hidden; }
 .bar span { display: block; height: 100%; background: var(--solid); }
 .plain { list-style: none; margin: 0; padding: 0; } .plain li { padding: 4px 0; border-top: 1px solid var(--line); overflow-wrap: anywhere; }

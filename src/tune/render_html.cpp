@@ -162,7 +162,7 @@ private:
             bars.push_back(std::move(b));
         }
         out_("<section>\n<h2>Alerts per day</h2>\n<div class=\"chart\"><div class=\"scale\"><span>" +
-             rate(most) + "</span><span>" + rate(most / 2) +
+             on_scale(most) + "</span><span>" + on_scale(most / 2) +
              "</span><span>0</span></div>\n<div class=\"area\">" +
              svg_bars(bars, most, 160, "alerts per day, at most " + rate(most)) +
              "<div class=\"dates\"><span>" + day_text(groups.front().first) + "</span>");
@@ -170,10 +170,21 @@ private:
             out_("<span class=\"middle\">" + day_text(groups[groups.size() / 2].first) + "</span>");
         out_("<span>" + day_text(groups.back().last) + "</span></div></div></div>\n");
         if (compares())
-            out_(
-                "<p class=\"key\"><i class=\"k-solid\"></i> this policy <i class=\"k-tick\"></i> the other "
-                "policy</p>\n");
+            out_("<p class=\"key\">" + key("solid", "this policy") + key("tick", "the other policy") +
+                 "</p>\n");
         out_("</section>\n");
+    }
+
+    static std::string key(std::string_view css, std::string_view words)
+    {
+        return "<span><i class=\"k-" + std::string(css) + "\"></i> " + std::string(words) + "</span> ";
+    }
+    static std::string on_scale(double value)
+    {
+        auto s = rate(value);
+        if (s.ends_with(".0"))
+            s.resize(s.size() - 2);
+        return s;
     }
 
     std::string bar(double part) const
@@ -208,12 +219,11 @@ private:
         const bool delays = std::any_of(a_.models().begin(), a_.models().end(), [](const model_figures& m) {
             return m.acknowledged.all() > 0;
         });
-        out_(
-            "<section>\n<h2>Models</h2>\n<p class=\"key\">Scores from 0 to 1: <i class=\"k-solid\"></i> "
-            "alerts <i class=\"k-faint\"></i> "
-            "held back <i class=\"k-limit\"></i> the threshold in force</p>\n<table "
-            "class=\"models\">\n<thead><tr><th>Model</th>"
-            "<th class=\"n\">Breaches</th><th class=\"n\">Alerts</th><th class=\"n\">A day</th>");
+        out_("<section>\n<h2>Models</h2>\n<p class=\"key\">Scores from 0 to 1: " + key("solid", "alerts") +
+             key("faint", "held back") + key("limit", "the threshold in force") +
+             "</p>\n<table "
+             "class=\"models\">\n<thead><tr><th>Model</th>"
+             "<th class=\"n\">Breaches</th><th class=\"n\">Alerts</th><th class=\"n\">A day</th>");
         if (a_.has_model_days())
             out_("<th class=\"n\">Most in a day</th>");
         if (compares())
@@ -245,9 +255,12 @@ private:
         if (a_.has_model_days())
             s += cell("Most in a day", "n", with_commas(m.busiest_day()));
         if (compares())
-            s +=
-                cell("Added", "n plus", m.sum.added == 0 ? "0" : "+" + with_commas(m.sum.added)) +
-                cell("Removed", "n minus", m.sum.removed == 0 ? "0" : "&minus;" + with_commas(m.sum.removed));
+            s += cell("Added",
+                      m.sum.added == 0 ? "n zero" : "n plus",
+                      m.sum.added == 0 ? "0" : "+" + with_commas(m.sum.added)) +
+                 cell("Removed",
+                      m.sum.removed == 0 ? "n zero" : "n minus",
+                      m.sum.removed == 0 ? "0" : "&minus;" + with_commas(m.sum.removed));
         if (delays)
         {
             const auto median = m.acknowledged.median();

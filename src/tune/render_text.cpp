@@ -18,7 +18,6 @@ constexpr std::size_t most_models = 40;
 constexpr std::size_t most_unnamed = 20;
 constexpr std::size_t most_lines = 40;
 constexpr std::size_t most_days = 31;
-constexpr std::size_t wide = 100;  // from here there is room for finer plots and more columns
 
 class text_page
 {
@@ -210,8 +209,26 @@ private:
         bool to_the_right = true;
     };
 
+    /// A name says more than a further column: those come by their worth while there is room for both.
     std::vector<column> columns() const
     {
+        constexpr std::size_t short_name = 30, long_name = 40;
+        std::size_t room = columns_ - (compares() ? 49 : 29);  // less what is always there
+        const auto take = [&room](bool wanted, std::size_t width, std::size_t name) {
+            if (!wanted || room < width + name)
+                return false;
+            room -= width;
+            return true;
+        };
+        const bool delays = std::any_of(a_.models().begin(), a_.models().end(), [](const model_figures& m) {
+            return m.acknowledged.all() > 0;
+        });
+        const bool with_rate = take(true, 8, short_name);
+        const bool with_plot = take(true, 13, short_name);
+        const bool fine_plot = take(with_plot, 10, long_name);
+        const bool with_delay = take(delays, 9, long_name);
+        const bool with_most = take(a_.has_model_days(), 8, long_name);
+
         std::vector<column> all;
         const auto number = [&all](std::string head, std::int64_t counts::*member) {
             all.push_back({std::move(head), 10, [member](const model_figures& m) {
@@ -225,15 +242,12 @@ private:
             number("added", &counts::added);
             number("removed", &counts::removed);
         }
-        if (!compares() || columns_ >= wide)
+        if (with_rate)
             all.push_back(
                 {"a day", 8, [this](const model_figures& m) { return rate(a_.per_day(m.sum.forwarded)); }});
-        if (columns_ >= wide && a_.has_model_days())
+        if (with_most)
             all.push_back({"most", 8, [](const model_figures& m) { return with_commas(m.busiest_day()); }});
-        const bool delays = std::any_of(a_.models().begin(), a_.models().end(), [](const model_figures& m) {
-            return m.acknowledged.all() > 0;
-        });
-        if (columns_ >= wide && delays)
+        if (with_delay)
             all.push_back({"acked in", 9, [](const model_figures& m) {
                                const auto median = m.acknowledged.median();
                                return median ? delay_text(*median) : std::string();
@@ -243,9 +257,9 @@ private:
                                   : m.named_by ? action_of(m)
                                                : std::string("-");
                        }});
-        if (!compares() || columns_ >= wide)
+        if (with_plot)
         {
-            const std::size_t bins = columns_ >= wide ? 20 : 10;
+            const std::size_t bins = fine_plot ? 20 : 10;
             all.push_back({"  0 score 1",
                            bins + 3,
                            [this, bins](const model_figures& m) { return "  " + plot(m, bins); },
@@ -271,7 +285,7 @@ private:
         std::size_t used = 2;
         for (const auto& c : all)
             used += c.width;
-        const auto room = std::min<std::size_t>(columns_ > used + 12 ? columns_ - used : 12, 60);
+        const auto room = std::min<std::size_t>(columns_ - used, 60);
         std::string s = "  " + fitted("model", room);
         for (const auto& c : all)
             s += fitted(c.head, c.width, c.to_the_right);

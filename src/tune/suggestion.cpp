@@ -165,8 +165,9 @@ suggestion::choice suggestion::at(const model& m, std::size_t step) const
         return c;
     // The least hundredth that lets no more than that pass.
     std::int64_t passing = 0;
-    c.hundredth = top_hundredth;
     const auto& cells = m.open.cells();
+    // What was never seen so high stays an alert, even of a model that is allowed none.
+    c.hundredth = std::min(cells.back().hundredth + 1, top_hundredth);
     for (auto cell = cells.rbegin(); cell != cells.rend(); ++cell)
     {
         passing += cell->all;
@@ -177,7 +178,7 @@ suggestion::choice suggestion::at(const model& m, std::size_t step) const
     }
     const auto through = m.open.at_least(c.hundredth);
     // Where 1.00 is not high enough nothing is, and where the policy asks for more it stays.
-    c.as_it_is = lowers_ ? through <= m.forwarded : through >= m.forwarded;
+    c.as_it_is = lowers_ ? through <= m.forwarded || through > allowed : through >= m.forwarded;
     return c;
 }
 
@@ -231,9 +232,9 @@ std::vector<day_number> suggestion::impossible_days() const
     return out;
 }
 
-std::size_t suggestion::chosen_step() const
+std::size_t suggestion::chosen_step(bool average) const
 {
-    const auto fits = [this](std::size_t step) {
+    const auto fits = [this, average](std::size_t step) {
         std::int64_t sum = 0;
         bool each = true, any = false;
         for (const auto& [date, d] : days_)
@@ -244,7 +245,7 @@ std::size_t suggestion::chosen_step() const
             any = any || possible;
             each = each && (!possible || n <= order_.alerts_per_day);
         }
-        return order_.average ? sum <= order_.alerts_per_day * day_count_ : each && any;
+        return average ? sum <= order_.alerts_per_day * day_count_ : each && any;
     };
     // Totals only grow with the step.
     std::size_t best = 0;
@@ -278,6 +279,27 @@ std::string suggestion::reason(const model& m, const choice& c) const
     return s;
 }
 
+suggestion::day_figures suggestion::sums(std::optional<std::size_t> step) const
+{
+    day_figures f;
+    for (const auto& [date, d] : days_)
+    {
+        const auto n = step ? total(d, *step) : std::int64_t{d.before};
+        f.all += n;
+        if (n <= f.most)
+            continue;
+        f.most = n;
+        f.on = date;
+    }
+    return f;
+}
+
+std::string suggestion::words(const day_figures& f) const
+{
+    return rate(per_day(f.all)) + " alerts a day" +
+           (f.most == 0 ? "" : ", at most " + with_commas(f.most) + " (" + day_text(f.on) + ")");
+}
+
 std::vector<std::string> suggestion::heading(std::size_t step) const
 {
     const auto asked = with_commas(order_.alerts_per_day);
@@ -292,32 +314,14 @@ std::vector<std::string> suggestion::heading(std::size_t step) const
                                            day_text(before_.rbegin()->first) + ", " +
                                            days_words(static_cast<std::size_t>(day_count_)) + " (UTC)") +
                     ".");
-    std::int64_t before = 0, now = 0, before_most = 0, now_most = 0;
-    day_number before_day = 0, now_day = 0;
-    for (const auto& [date, d] : days_)
-    {
-        const auto n = total(d, step);
-        before += d.before;
-        now += n;
-        if (d.before > before_most)
-        {
-            before_most = d.before;
-            before_day = date;
-        }
-        if (n > now_most)
-        {
-            now_most = n;
-            now_day = date;
-        }
-    }
-    const auto most = [](std::int64_t n, day_number day) {
-        return n == 0 ? std::string() : ", at most " + with_commas(n) + " (" + day_text(day) + ")";
-    };
-    lines.push_back("Before:         " + rate(per_day(before)) + " alerts a day" +
-                    most(before_most, before_day) + ".");
-    lines.push_back("With this file: " + rate(per_day(now)) + " alerts a day" + most(now_most, now_day) +
-                    ".");
+    const auto now = sums(step);
+    const auto before = sums({});
+    lines.push_back("Before:         " + words(before) + ".");
+    lines.push_back("With this file: " + words(now) + ".");
     lines.push_back("Asked for:      " + asked + (order_.average ? " a day on average." : " on any day."));
+    if (!order_.average)
+        if (const auto other = sums(chosen_step(true)); other.all > now.all)
+            lines.push_back("The busiest days decide. With --average it would be " + words(other) + ".");
     lines.push_back("");
     lines.push_back("What a tag, an \"always\" or a device forwards is kept whatever its score: " +
                     rate(per_day(kept_)) + " a day of these.");
@@ -330,7 +334,7 @@ std::vector<std::string> suggestion::heading(std::size_t step) const
             "The policy gave less than is asked for: thresholds are lowered, those of the quiet and "
             "important models most.");
     const auto impossible = impossible_days();
-    const auto average_missed = order_.average && now > order_.alerts_per_day * day_count_;
+    const auto average_missed = order_.average && now.all > order_.alerts_per_day * day_count_;
     if (average_missed)
         lines.push_back("NOT POSSIBLE: no threshold up to 1.00 brings the average down to " + asked +
                         ": what is kept is too much by itself.");
@@ -384,7 +388,7 @@ std::vector<std::string> suggestion::closing() const
 
 std::string suggestion::mapping() const
 {
-    const auto step = chosen_step();
+    const auto step = chosen_step(order_.average);
     struct change
     {
         const model* of;

@@ -51,7 +51,7 @@ std::string svg_bars(const std::vector<svg_bar>& bars, double top, int height, c
     auto s = open(width, height, "plot", label);
     for (const double part : {0.25, 0.5, 0.75})
         line(s, "grid", 0, height * part, width, height * part);
-    const auto scale = top > 0 ? height / top : 0;
+    const auto scale = top > 0 ? (height - 2) / top : 0;  // a mark at the top is seen whole
     for (std::size_t i = 0; i < bars.size(); ++i)
     {
         const auto& b = bars[i];

@@ -78,6 +78,11 @@ private:
         std::array<std::uint32_t, steps> begins{};  ///< how many pass from this step on
         std::uint32_t before = 0;                   ///< by the policy as it is
     };
+    struct day_figures
+    {
+        std::int64_t all = 0, most = 0;
+        day_number on = 0;
+    };
     struct choice
     {
         bool as_it_is = true;
@@ -89,7 +94,10 @@ private:
     choice at(const model& m, std::size_t step) const;
     std::int64_t allowance(const model& m, std::size_t step) const;
     bool passes(const model& m, const choice& c, int hundredth, bool forwarded) const;
-    std::size_t chosen_step() const;
+    std::size_t chosen_step(bool average) const;
+    /// Of all days; without a step: of the policy as it is.
+    day_figures sums(std::optional<std::size_t> step) const;
+    std::string words(const day_figures& f) const;
     std::int64_t total(const day_sums& d, std::size_t step) const;
     std::vector<std::string> heading(std::size_t step) const;
     std::vector<std::string> closing() const;

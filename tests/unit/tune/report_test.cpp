@@ -99,12 +99,12 @@ BOOST_AUTO_TEST_CASE(hostile_names)
     report r;
     r.figures = &a;
     r.masters = {"acme"};
-    r.notes = {"<b>"};
+    r.notes = {"<u>"};
     std::string page, text, json;
     write_html(r, [&](std::string_view s) { page += s; });
     write_text(r, 80, true, [&](std::string_view s) { text += s; });
     write_json(r, [&](std::string_view s) { json += s; });
-    for (const char* bad : {"<script", "<b>", "onload=\"", "\x1b", "\u202e", "\xff"})
+    for (const char* bad : {"<script", "<u>", "onload=\"", "\x1b", "\u202e", "\xff"})
     {
         BOOST_TEST(page.find(bad) == page.npos, bad);
         if (bad[0] != '<' && bad[0] != 'o')
