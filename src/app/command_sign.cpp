@@ -7,11 +7,12 @@
 #include <dtbridge/core/time.hpp>
 #include <dtbridge/poll/target.hpp>
 
+#include "app/ask.hpp"
 #include "app/commands.hpp"
-#include "app/control.hpp"
 #include "app/host.hpp"
 #include "app/load_config.hpp"
 #include "app/options.hpp"
+#include "app/service_request.hpp"
 #include "app/signed_request.hpp"
 
 namespace dtbridge::app
@@ -28,33 +29,6 @@ std::string target_of(const parsed& said)
     if (!target)
         throw usage_error(target.error().detail);
     return std::move(*target);
-}
-
-/// The answer of a service that runs with this configuration; nothing where none runs.
-std::optional<boost::json::object> ask(const parsed& said, boost::json::object request)
-{
-    // Only state_dir is of interest here: whoever may open the socket need not be able to read the token
-    // files.
-    const auto loaded = config::load(said.config(), process_environment());
-    auto reply = ask_service(loaded.value.service.state_dir, request);
-    if (!reply)
-        return std::nullopt;
-    const auto* ok = reply->if_contains("ok");
-    if (ok != nullptr && ok->is_bool() && ok->get_bool())
-        return reply;
-    const auto* error = reply->if_contains("error");
-    const std::string words = error != nullptr && error->is_string() ? std::string(error->get_string())
-                                                                     : "the running service refused";
-    const auto* unknown = reply->if_contains("unknown");
-    if (unknown != nullptr)
-        throw usage_error(words);
-    throw action_error(words);
-}
-
-std::string text_member(const boost::json::object& o, std::string_view name)
-{
-    const auto* v = o.if_contains(name);
-    return v != nullptr && v->is_string() ? std::string(v->get_string()) : "";
 }
 
 int print_answer(unsigned status, const std::string& content_type, const std::string& body)

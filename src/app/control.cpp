@@ -1,5 +1,6 @@
 #include "app/control.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 
@@ -25,6 +26,7 @@
 #include <dtbridge/core/log.hpp>
 
 #include "app/command.hpp"
+#include "app/service_request.hpp"
 
 namespace dtbridge::app
 {
@@ -41,13 +43,56 @@ constexpr auto answer_limit = std::chrono::seconds(90);
 constexpr const char* installed_state_dir = "/var/lib/dtbridge";
 constexpr const char* installed_socket = "/run/dtbridge/control.sock";
 
-boost::json::object refusal(std::string words)
+/// Blocking, with the kernel's deadlines: a command asks one thing and waits, a little longer than the
+/// service allows itself.
+void wait_at_most(local::socket& socket, std::chrono::seconds limit)
 {
-    boost::json::object o;
-    o["ok"] = false;
-    o["error"] = std::move(words);
-    return o;
+    const timeval t{std::clamp<std::int64_t>(limit.count(), 1, 24 * 3600) + 5, 0};
+    ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
+    ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
 }
+
+/// One connection: the socket, and the time by which the next line must be out.
+class conversation final : public asker
+{
+public:
+    explicit conversation(local::socket s) : socket(std::move(s)), limit_(socket.get_executor()) {}
+
+    /// Closes the socket when limit passes before the next call.
+    void expect_within(std::chrono::seconds limit)
+    {
+        limit_.expires_after(limit);
+        limit_.async_wait([this, alive = std::weak_ptr<bool>(alive_)](error_code ec) {
+            error_code ignored;
+            if (!ec && !alive.expired())
+                socket.close(ignored);
+        });
+    }
+
+    awaitable<bool> send(std::string line)
+    {
+        line += '\n';
+        auto [ec, sent] = co_await asio::async_write(socket, asio::buffer(line), use_tuple);
+        co_return !ec;
+    }
+
+    awaitable<bool> progress(boost::json::object words, std::chrono::seconds next_within) override
+    {
+        boost::json::object o;
+        o["progress"] = std::move(words);
+        o["next_within"] = next_within.count();
+        expect_within(next_within);
+        std::string line = boost::json::serialize(o);
+        const bool sent = co_await send(std::move(line));
+        co_return sent;
+    }
+
+    local::socket socket;
+
+private:
+    asio::steady_timer limit_;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  ///< its end may meet a timer that has fired
+};
 
 }  // namespace
 
@@ -137,14 +182,10 @@ awaitable<void> control_server::run()
 
 awaitable<void> control_server::impl::serve(local::socket socket)
 {
-    auto limit = std::make_shared<asio::steady_timer>(ex, answer_limit);
-    auto* raw = &socket;
-    limit->async_wait([raw, alive = std::weak_ptr<asio::steady_timer>(limit)](error_code ec) {
-        if (!ec && !alive.expired())
-            raw->close(ec);
-    });
+    conversation back(std::move(socket));
+    back.expect_within(answer_limit);
     asio::streambuf in(max_request);
-    auto [read_error, size] = co_await asio::async_read_until(socket, in, '\n', use_tuple);
+    auto [read_error, size] = co_await asio::async_read_until(back.socket, in, '\n', use_tuple);
     boost::json::object reply;
     if (read_error == asio::error::not_found)
     {
@@ -167,12 +208,11 @@ awaitable<void> control_server::impl::serve(local::socket socket)
         else
         {
             auto asked = std::move(request.as_object());
-            reply = co_await answer(std::move(asked));
+            reply = co_await answer(std::move(asked), back);
         }
     }
-    const std::string text = boost::json::serialize(reply) + "\n";
-    co_await asio::async_write(socket, asio::buffer(text), use_tuple);
-    limit->cancel();
+    std::string text = boost::json::serialize(reply);
+    co_await back.send(std::move(text));
 }
 
 std::string control_path_for_service(const std::string& state_dir)
@@ -185,8 +225,10 @@ std::string control_path_for_service(const std::string& state_dir)
     return state_dir + "/control.sock";
 }
 
-std::optional<boost::json::object> ask_service(const std::string& state_dir,
-                                               const boost::json::object& request)
+std::optional<boost::json::object> ask_service(
+    const std::string& state_dir,
+    const boost::json::object& request,
+    const std::function<void(const boost::json::object&)>& on_progress)
 {
     asio::io_context io(1);
     local::socket socket(io);
@@ -202,20 +244,27 @@ std::optional<boost::json::object> ask_service(const std::string& state_dir,
             "the running service's control socket may not be opened: be root or in the group dtbridge");
     if (ec)
         return std::nullopt;
-    // Blocking, with the kernel's deadlines: a command asks one thing and waits.
-    const timeval limit{95, 0};
-    ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    wait_at_most(socket, answer_limit);
     asio::write(socket, asio::buffer(boost::json::serialize(request) + "\n"), ec);
-    std::string line;
-    if (!ec)
-        asio::read_until(socket, asio::dynamic_buffer(line, max_answer), '\n', ec);
-    if (ec)
-        throw action_error("the running service did not answer: " + ec.message());
-    auto reply = boost::json::parse(line, ec);
-    if (ec || !reply.is_object())
-        throw action_error("the running service answered something that is no JSON object");
-    return std::move(reply.as_object());
+    std::string lines;
+    while (!ec)
+    {
+        const auto size = asio::read_until(socket, asio::dynamic_buffer(lines, max_answer), '\n', ec);
+        if (ec)
+            break;
+        auto reply = boost::json::parse(std::string_view(lines).substr(0, size), ec);
+        if (ec || !reply.is_object())
+            throw action_error("the running service answered something that is no JSON object");
+        lines.erase(0, size);
+        auto& o = reply.as_object();
+        const auto* progress = o.if_contains("progress");
+        if (progress == nullptr || !progress->is_object())
+            return std::move(o);
+        wait_at_most(socket, std::chrono::seconds(number_member(o, "next_within").value_or(0)));
+        if (on_progress)
+            on_progress(progress->get_object());
+    }
+    throw action_error("the running service did not answer: " + ec.message());
 }
 
 }  // namespace dtbridge::app

@@ -1,12 +1,14 @@
 #pragma once
 
 /// The control socket: how commands reach a running service (product.md 2, 7). One request per connection: a
-/// line of JSON
-/// {"command": .., ..} in, a line of JSON {"ok": bool, ..} out. Whoever may open the socket (mode 0660, group
-/// of the service) may ask; nothing asked here shows a secret. Bounded: 64 KiB a request, 16 connections, 90
-/// s an answer.
+/// line of JSON {"command": .., ..} in, a line of JSON {"ok": bool, ..} out. Before it, long work sends lines
+/// {"progress": {..}, "next_within": seconds}. Whoever may open the socket (mode 0660, group of the service)
+/// may ask; nothing asked here shows a secret. Bounded: 64 KiB a request, 16 connections, 90 s to the answer
+/// or the first line of progress, then what each line says.
 
+#include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -20,11 +22,24 @@
 namespace dtbridge::app
 {
 
+/// The way back to whoever asked for long work, while it is being done.
+class asker
+{
+public:
+    virtual ~asker() = default;
+    /// Tells how far it has come. The next line, of progress or the answer, must be on its way within
+    /// next_within, else the connection is closed. False: nobody is there any more (the command was
+    /// interrupted, or does not read), so the work should end.
+    virtual awaitable<bool> progress(boost::json::object words,
+                                     std::chrono::seconds next_within = std::chrono::seconds(90)) = 0;
+};
+
 class control_server
 {
 public:
-    /// Answers one request. A function object whose call is a named coroutine; must outlive the server.
-    using handler = std::function<awaitable<boost::json::object>(boost::json::object request)>;
+    /// Answers one request. A function object whose call is a named coroutine; must outlive the server. back
+    /// lives until the answer.
+    using handler = std::function<awaitable<boost::json::object>(boost::json::object request, asker& back)>;
 
     control_server(asio::any_io_executor ex, std::string path, handler answer);
     ~control_server();
@@ -46,8 +61,10 @@ private:
 std::string control_path_for_service(const std::string& state_dir);
 
 /// Asks a running service. Nothing where none listens; throws action_error where one listens and does not
-/// answer properly.
-std::optional<boost::json::object> ask_service(const std::string& state_dir,
-                                               const boost::json::object& request);
+/// answer properly. on_progress gets the progress of long work, which is passed over without it.
+std::optional<boost::json::object> ask_service(
+    const std::string& state_dir,
+    const boost::json::object& request,
+    const std::function<void(const boost::json::object&)>& on_progress = {});
 
 }  // namespace dtbridge::app

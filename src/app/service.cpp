@@ -93,9 +93,9 @@ outcome<bool> service::impl::prepare()
 void service::impl::start_control()
 {
     control = std::make_unique<control_server>(
-        ex, control_path_for_service(config.service.state_dir), [this](boost::json::object request) {
-            return answer(std::move(request));
-        });
+        ex,
+        control_path_for_service(config.service.state_dir),
+        [this](boost::json::object request, asker& back) { return answer(std::move(request), back); });
     if (auto listening = control->listen(); !listening)
     {
         // Forwarding matters more than being asked.

@@ -99,12 +99,13 @@ awaitable<boost::json::object> service::impl::answer_get(boost::json::object req
     co_return o;
 }
 
-awaitable<boost::json::object> service::impl::answer(boost::json::object request)
+awaitable<boost::json::object> service::impl::answer(boost::json::object request, asker& back)
 {
     struct question
     {
         std::string_view command;
-        awaitable<boost::json::object> (impl::*answer)(boost::json::object);
+        awaitable<boost::json::object> (impl::*answer)(boost::json::object) = nullptr;
+        awaitable<boost::json::object> (impl::*long_answer)(boost::json::object, asker&) = nullptr;
     };
     static constexpr std::array known = {
         question{"status", &impl::answer_status},
@@ -114,11 +115,15 @@ awaitable<boost::json::object> service::impl::answer(boost::json::object request
     const auto command = text_member(request, "command");
     for (const auto& q : known)
     {
-        if (q.command == command)
+        if (q.command != command)
+            continue;
+        if (q.long_answer != nullptr)
         {
-            auto reply = co_await (this->*q.answer)(std::move(request));
+            auto reply = co_await (this->*q.long_answer)(std::move(request), back);
             co_return reply;
         }
+        auto reply = co_await (this->*q.answer)(std::move(request));
+        co_return reply;
     }
     co_return refusal("the running service does not know the command '" + command +
                       "'; is it of another version?");

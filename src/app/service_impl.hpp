@@ -81,8 +81,9 @@ struct service::impl
     void end_at_second_signal();
     std::string summary() const;
 
-    // What commands ask: service_answers.cpp and answer_*.cpp
-    awaitable<boost::json::object> answer(boost::json::object request);
+    // What commands ask: service_answers.cpp and answer_*.cpp. Long work gets the asker too, to tell how far
+    // it has come.
+    awaitable<boost::json::object> answer(boost::json::object request, asker& back);
     awaitable<boost::json::object> answer_status(boost::json::object request);
     awaitable<boost::json::object> answer_sign(boost::json::object request);
     awaitable<boost::json::object> answer_get(boost::json::object request);
