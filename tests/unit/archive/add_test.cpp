@@ -341,7 +341,7 @@ BOOST_AUTO_TEST_CASE(later_states_of_many)
 {
     archives a;
     auto acme = a.open();
-    a.must(acme->add(block_of(pieces_of(1, 5))));
+    a.must(acme->add(block_of(test::pieces_of(1, 5))));
     a.clock = 10;
     a.must(acme->note_state(breach_key{2, 2000}, true, 0));
     a.clock = 20;
