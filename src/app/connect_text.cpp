@@ -47,8 +47,8 @@ std::string dates_of(const object& c)
     return "expires " + date + " (" + std::to_string(days) + (days == 1 ? " day" : " days") + ")";
 }
 
-/// "siem.example:6514 over tls resolves to 192.0.2.1; connected to 192.0.2.1:6514"; an address that is written
-/// as one needs no more words.
+/// "siem.example:6514 over tls resolves to 192.0.2.1; connected to 192.0.2.1:6514"; an address that is
+/// written as one needs no more words.
 void print_way(const object& c, std::ostream& out)
 {
     const auto written = text_member(c, "address");
