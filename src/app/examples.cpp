@@ -9,7 +9,7 @@ namespace dtbridge::app
 namespace
 {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 21> examples = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 20> examples = {{
     {"run", "dtbridge run --config /etc/dtbridge/dtbridge.toml"},
     {"check", "dtbridge check --connect"},
     {"status", "dtbridge status --json"},
@@ -28,10 +28,9 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 21> examples
      "dtbridge setup --batch --url https://darktrace.acme.example --public-token T --private-token-file - "
      "--profile qradar --address siem.example --stage 2 < token"},
     {"profiles", "dtbridge profiles qradar"},
-    {"recover", "dtbridge recover --help"},
+    {"recover", "dtbridge recover --master acme"},
     {"forget", "dtbridge forget old-siem"},
     {"archive", "dtbridge archive copy --help"},
-    {"soak", "dtbridge soak --help"},
     {"version", "dtbridge version"},
 }};
 
