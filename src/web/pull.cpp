@@ -273,19 +273,19 @@ awaitable<outcome<std::string>> pull_source::next()
 }  // namespace
 
 news_board::waiting::waiting(news_board& board, asio::any_io_executor ex, std::string master)
-    : board_(board), bell_(std::move(ex)), master_(std::move(master))
+    : all_(board.all_), bell_(std::move(ex)), master_(std::move(master))
 {
-    board_.all_.push_back(this);
+    all_->push_back(this);
 }
 
 news_board::waiting::~waiting()
 {
-    board_.all_.remove(this);
+    all_->remove(this);
 }
 
 void news_board::ring(std::string_view master)
 {
-    for (auto* w : all_)
+    for (auto* w : *all_)
     {
         if (w->master_ == master)
             w->bell_.ring();

@@ -60,14 +60,15 @@ public:
 
     private:
         friend class news_board;
-        news_board& board_;
+        std::shared_ptr<std::list<waiting*>>
+            all_;  // may outlive the board, where a stop did not wait for all
         doorbell bell_;
         std::string master_;
     };
     void ring(std::string_view master);
 
 private:
-    std::list<waiting*> all_;
+    std::shared_ptr<std::list<waiting*>> all_ = std::make_shared<std::list<waiting*>>();
 };
 
 struct pull_parts
