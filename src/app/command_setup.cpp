@@ -42,7 +42,7 @@ const std::vector<option> known_options = {
     {"profile", "P", "SIEM profile; `dtbridge profiles` lists them, none for none"},
     {"destination", "NAME", "what the bridge calls the collector (the profile's name)"},
     {"address", "A", "the collector, as siem.example or siem.example:6514"},
-    {"transport", "T", "udp, tcp or tls (the profile's)"},
+    {"transport", "T", "udp, tcp, tls, relp or relp+tls (the profile's)"},
     {"destination-ca-file", "F", "PEM of the CA that issued the collector's certificate"},
     {"destination-fingerprint-sha256", "HEX", "pins the collector's certificate"},
     {"stage", "S", "1, 2, 3 or everything: which breaches are forwarded (1)"},
@@ -289,7 +289,7 @@ void ask_destination(session& s)
     if (s.said.has("no-connect") || tried.value.destinations.empty())
         return;
     const auto& t = tried.value.destinations.front().options.transport;
-    if (t.kind != transport::protocol::tls || t.addresses.empty())
+    if (!transport::is_tls(t.kind) || t.addresses.empty())
         return;
     net::connect_options peer;
     peer.peer = t.addresses.front();

@@ -176,9 +176,12 @@ std::string_view name_of(transport::protocol p)
             return "tcp";
         case transport::protocol::tls:
             return "tls";
-        default:
-            return "other";
+        case transport::protocol::relp:
+            return "relp";
+        case transport::protocol::relp_tls:
+            return "relp+tls";
     }
+    return "other";
 }
 
 void add_own_certificate(boost::json::object& o, const net::tls_options& tls)
@@ -204,7 +207,11 @@ std::string verdict_of(transport::protocol kind, bool own, bool asked)
                "sends an event and notices a closed port";
     if (kind == transport::protocol::tcp)
         return "the collector accepts the connection; that it reads this framing is shown by `dtbridge test`";
+    if (kind == transport::protocol::relp)
+        return "the collector opened a RELP session and offers to take messages";
     std::string words = "both sides agreed";
+    if (kind == transport::protocol::relp_tls)
+        words += ", the collector opened a RELP session and offers to take messages";
     if (own)
         words += ", and the collector did not refuse the client certificate within a second";
     else if (asked)

@@ -60,9 +60,10 @@ std::string_view name_of(transport::wire w)
             return "nul";
         case transport::wire::datagram:
             return "datagram";
-        default:
-            return "other";
+        case transport::wire::relp:
+            return "relp";
     }
+    return "other";
 }
 
 std::string verdict_of(transport::protocol kind)
@@ -74,7 +75,8 @@ std::string verdict_of(transport::protocol kind)
         return "confirmed: the collector's kernel acknowledged every byte, and the connection stayed up or "
                "was "
                "closed in order; whether the SIEM could read it, it shows itself";
-    return "confirmed by the collector";
+    return "confirmed: the collector answered for the message; whether the SIEM could read it, it shows "
+           "itself";
 }
 
 /// Sends and waits for the confirmation; answers what is wrong, "" for nothing.

@@ -39,6 +39,7 @@ public:
     std::uint64_t confirmed() const override { return confirmed_; }
     std::size_t unconfirmed() const override { return session_.unconfirmed(); }
     state now() const override { return state_; }
+    std::int64_t certificate_expires() const override { return certificate_expires_; }
     const std::optional<failure>& reason() const override { return reason_; }
     awaitable<void> finish(duration limit) override;
     awaitable<void> close() override;
@@ -57,6 +58,7 @@ private:
     std::unique_ptr<net::stream> stream_;
     relp_session session_;
     std::string name_;
+    std::int64_t certificate_expires_;
     timing timing_;
     connector::notify changed_;
     task_group tasks_;

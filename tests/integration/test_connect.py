@@ -342,6 +342,23 @@ class Destinations(ConnectTest):
         c = self.one(address="no-such-host.invalid", transport="udp")
         self.assertFalse(c["ok"])
 
+    def test_relp(self):
+        """The session is opened, so that a port that does not speak RELP is told from one that does."""
+        collector = self.own(Collector("relp"))
+        c = self.one(address=collector.address, transport="relp")
+        self.assertTrue(c["ok"], c)
+        self.assertEqual(c["transport"], "relp")
+        self.assertIn("opened a RELP session", c["verdict"])
+        secured = self.own(Collector("relp+tls", pki=self.pki))
+        c = self.one(address=secured.address, transport="relp+tls", tls=self.tls())
+        self.assertTrue(c["ok"], c)
+        self.assertEqual((c["transport"], c["tls"]["version"]), ("relp+tls", "TLSv1.3"))
+        self.assertEqual(collector.messages + secured.messages, [])
+        lines = self.own(Collector("tcp"))
+        c = self.one(address=lines.address, transport="relp")
+        self.assertFalse(c["ok"])
+        self.assertIn("does it speak RELP on this port", c["problem"])
+
     def test_wrong_port(self):
         """TLS to a port that speaks plain text, and a collector that hangs up at once."""
         plain = socket.create_server(("127.0.0.1", 0))
@@ -474,6 +491,13 @@ class TestEvents(ConnectTest):
         answer = self.sent()
         self.assertFalse(answer["ok"])
         self.assertIn("ICMP", answer["problem"])
+
+    def test_relp(self):
+        self.destination("relp", format="cef")
+        answer = self.sent()
+        self.assertTrue(answer["ok"], answer)
+        self.assertEqual((answer["framing"], "answered for the message" in answer["verdict"]), ("relp", True))
+        self.assertEqual(self.collector.messages, [answer["bytes"].encode()])
 
     def test_nobody(self):
         self.destination("tcp")
