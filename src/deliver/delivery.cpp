@@ -271,7 +271,7 @@ struct delivery::impl
         std::erase_if(logged, [now](const auto& l) { return now - l.second.when >= same_words; });
         if (logged.size() >= most_words)
             return;
-        logged[count.error] = said{now, 0};
+        logged[count.error] = complaint{now, 0};
         log::warning("deliver",
                      name,
                      "cannot deliver, the archive keeps what waits",
@@ -1277,12 +1277,12 @@ struct delivery::impl
     bool last_save = false;
     bool other_way = false;  // the transport's options changed
     bool said_failing = false, said_connected = false;
-    struct said
+    struct complaint
     {
         clock::time_point when{};
         std::int64_t times = 0;  // again since then
     };
-    std::map<std::string, said> logged;
+    std::map<std::string, complaint> logged;
     std::optional<clock::time_point> named_at;
     std::int64_t unnamed = 0;
     std::exception_ptr failed;
