@@ -26,7 +26,11 @@ using ids = std::vector<std::int64_t>;
 /// A world that sweeps every hour.
 struct sweeping : world
 {
-    sweeping() { options.reconcile_interval = std::chrono::milliseconds(hour); }
+    sweeping()
+    {
+        options.reconcile_interval = std::chrono::milliseconds(hour);
+        options.interval = std::chrono::milliseconds(minute);  // polls are not what is looked at
+    }
 
     void remove(std::int64_t pbid)
     {
