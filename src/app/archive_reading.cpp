@@ -160,7 +160,7 @@ public:
             ++at_;
         for (; at_ != changes_.end() && at_->first == seq; ++at_)
             if (at_->second.acknowledged)
-                return at_->second.at;
+                return at_->second.acknowledged_at.value_or(at_->second.at);
         return {};
     }
 

@@ -14,7 +14,7 @@ namespace
 template <std::size_t Index>
 int not_built(const arguments&);
 
-constexpr std::array<std::string_view, 2> later = {"backfill", "recover"};
+constexpr std::array<std::string_view, 1> later = {"recover"};
 
 template <std::size_t Index>
 int not_built(const arguments&)
@@ -42,6 +42,10 @@ constexpr std::array table = {
     command{
         "sign", "--master M [--post BODY] TARGET", "prints a signed request as a curl command line", sign},
     command{"get", "--master M TARGET", "sends one signed GET to a master and prints the answer", get},
+    command{"backfill",
+            "--master M --from T --to T [--deliver]",
+            "asks a master again for what was created in a span",
+            backfill},
     command{"profiles", "[NAME]", "lists the SIEM profiles, or prints one", profiles},
     command{"setup", "[options]", "writes a first configuration, by questions or by flags", setup},
     command{"forget",
@@ -75,8 +79,7 @@ constexpr std::array table = {
             "[--dry-run]",
             "sends archived breaches to a destination again",
             replay},
-    command{"backfill", "", "not built yet", not_built<0>},
-    command{"recover", "", "not built yet", not_built<1>},
+    command{"recover", "", "not built yet", not_built<0>},
 };
 
 }  // namespace

@@ -13,6 +13,7 @@ int filter(const arguments& args);
 int format_breaches(const arguments& args);
 int sign(const arguments& args);
 int get(const arguments& args);
+int backfill(const arguments& args);
 int profiles(const arguments& args);
 int forget(const arguments& args);
 int status(const arguments& args);

@@ -143,6 +143,11 @@ void service::impl::start_poller(master& m)
     parts.store = m.store;
     parts.time = poll::make_timekeeper(ex);
     parts.on_news = [this, name = m.options.name](std::int64_t) { news(name); };
+    parts.on_changes = [this, name = m.options.name](const std::vector<noted_change>& changes) {
+        note_updates(name, changes);
+    };
+    if (m.poller)
+        parts.clock = m.poller->clock();
     const auto carried = m.poller ? m.poller->status() : poll::master_status{};
     m.poller = std::make_unique<poll::poller>(std::move(parts), carried);
     polls.spawn(m.options.name, m.poller->run());
@@ -728,6 +733,7 @@ awaitable<int> service::run(config::configuration first)
     }
     self.start_listener();
     self.others.spawn("reopen", self.reopen_masters());
+    self.others.spawn("updates", self.send_updates());
     self.others.spawn("space", self.keep_space());
     self.others.spawn("enrich", self.keep_enriched());
     self.others.spawn("lines", self.keep_line_counts());

@@ -130,6 +130,7 @@ awaitable<boost::json::object> service::impl::answer(boost::json::object request
         question{"status", &impl::answer_status},
         question{"sign", &impl::answer_sign},
         question{"get", &impl::answer_get},
+        question{"backfill", nullptr, &impl::answer_backfill},
         question{"replay", nullptr, &impl::answer_replay},
         question{"check", &impl::answer_check},
         question{"test", &impl::answer_test},

@@ -3,6 +3,7 @@
 /// What the files of the running service share: service.cpp starts, reloads and stops, service_answers.cpp
 /// answers what commands ask through the control socket. Private to them.
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -14,6 +15,7 @@
 #include <boost/json/object.hpp>
 
 #include <dtbridge/archive/archive.hpp>
+#include <dtbridge/async/doorbell.hpp>
 #include <dtbridge/config/configuration.hpp>
 #include <dtbridge/core/time.hpp>
 #include <dtbridge/deliver/delivery.hpp>
@@ -56,7 +58,8 @@ struct service::impl
           deliveries(
               ex, [this](const std::string& name, std::exception_ptr e) { task_failed("deliver", name, e); }),
           others(ex,
-                 [this](const std::string& name, std::exception_ptr e) { task_failed("service", name, e); })
+                 [this](const std::string& name, std::exception_ptr e) { task_failed("service", name, e); }),
+          update_bell(ex)
     {}
 
     // Start
@@ -97,6 +100,7 @@ struct service::impl
     awaitable<boost::json::object> answer_replay(boost::json::object request, asker& back);
     awaitable<boost::json::object> answer_check(boost::json::object request);
     awaitable<boost::json::object> answer_test(boost::json::object request);
+    awaitable<boost::json::object> answer_backfill(boost::json::object request, asker& back);
     boost::json::object status_json() const;
 
     // The network face: service_face.cpp, service_newest.cpp, service_metrics.cpp
@@ -125,6 +129,15 @@ struct service::impl
     bool is_stuck(const deliver::status& s, const deliver::destination_options& o) const;
     std::int64_t master_now(const master& m) const;  ///< ms, by the master's clock as far as it is known
 
+    // Updates: updates.cpp
+    struct update
+    {
+        std::string master;
+        noted_change change;
+    };
+    void note_updates(const std::string& master, const std::vector<noted_change>& changes);
+    awaitable<void> send_updates();
+
     void task_failed(const char* component, const std::string& name, std::exception_ptr error);
     void news(const std::string& name);
 
@@ -143,6 +156,10 @@ struct service::impl
     std::map<std::string, std::int64_t> archive_bytes;
     std::map<std::string, archive_facts> stored;    ///< size and age of each archive, as last looked up
     std::map<std::string, std::int64_t> last_news;  ///< ms, per master
+    std::set<std::string> backfilling;              ///< masters that a command asks again for a span
+    std::deque<update> updates;  ///< of breaches, to be told to destinations that want them
+    bool updates_dropped = false;
+    doorbell update_bell;
     std::unique_ptr<control_server> control;
     std::unique_ptr<web::server> listener;
     std::shared_ptr<web::tls_server> listener_tls;

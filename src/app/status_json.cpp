@@ -55,6 +55,10 @@ boost::json::object to_json(const poll::master_status& m, std::int64_t archive_b
     o["set_aside"] = m.set_aside;
     o["repeated"] = m.repeated;
     o["reused_pbids"] = m.reused_pbids;
+    o["last_sweep"] = time_or_null(m.last_sweep);
+    o["sweep_error"] = m.sweep_error;
+    o["differences"] = m.differences;
+    o["state_changes"] = m.state_changes;
     o["archive_bytes"] = archive_bytes;
     return o;
 }

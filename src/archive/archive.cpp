@@ -100,11 +100,14 @@ public:
     awaitable<outcome<std::vector<confirmed_record>>> confirmed(std::int64_t seq) override;
     awaitable<outcome<std::vector<breach_history>>> history(std::int64_t pbid) override;
     awaitable<outcome<bool>> set_aside(std::string raw, std::string reason) override;
-    awaitable<outcome<bool>> note_state(breach_key key,
-                                        bool acknowledged,
-                                        std::int64_t comment_count) override;
+    awaitable<outcome<std::vector<noted_change>>> note_states(std::vector<shown_state> shown) override;
     awaitable<outcome<std::vector<state_change>>> changes(breach_key key) override;
+    awaitable<outcome<std::vector<acknowledgement>>> acknowledgements(scan_order what) override;
     awaitable<outcome<std::vector<window_counts>>> windows(std::size_t max_count) override;
+    awaitable<outcome<key_span>> keys(key_order what) override;
+    awaitable<outcome<std::vector<difference>>> note_differences(std::vector<difference> found) override;
+    awaitable<outcome<bool>> settle_differences(difference::kind what, std::vector<breach_key> keys) override;
+    awaitable<outcome<std::vector<difference>>> differences(std::size_t max_count) override;
     awaitable<outcome<retention_result>> prune(retention_order order) override;
     awaitable<outcome<archive_facts>> facts() override;
     std::int64_t last_seq() const override;
@@ -428,21 +431,22 @@ awaitable<outcome<bool>> file_archive::set_aside(std::string raw, std::string re
     return change<bool>(std::move(work));
 }
 
-awaitable<outcome<bool>> file_archive::note_state(breach_key key,
-                                                  bool acknowledged,
-                                                  std::int64_t comment_count)
+awaitable<outcome<std::vector<noted_change>>> file_archive::note_states(std::vector<shown_state> shown)
 {
     if (may_write())
     {
         std::lock_guard lock(store_.known().mutex);
-        const auto* shown = store_.known().keys.find(key);
-        if (shown && shown->acknowledged == acknowledged && shown->comment_count == comment_count)
-            co_return false;
+        const auto& known = store_.known().keys;
+        std::erase_if(shown, [&](const shown_state& s) {
+            const auto* before = known.find(s.key);
+            return before && before->acknowledged == s.acknowledged &&
+                   before->comment_count == s.comment_count;
+        });
     }
-    auto work = [this, key, acknowledged, comment_count](store& s) {
-        return s.note_state(key, acknowledged, comment_count, pool_->clock());
-    };
-    auto answer = co_await change<bool>(std::move(work));
+    if (shown.empty())
+        co_return std::vector<noted_change>();
+    auto work = [this, shown = std::move(shown)](store& s) { return s.note_states(shown, pool_->clock()); };
+    auto answer = co_await change<std::vector<noted_change>>(std::move(work));
     co_return answer;
 }
 
@@ -450,6 +454,38 @@ awaitable<outcome<std::vector<state_change>>> file_archive::changes(breach_key k
 {
     auto work = [key](store& s) { return s.changes(key); };
     return run<std::vector<state_change>>(std::move(work));
+}
+
+awaitable<outcome<std::vector<acknowledgement>>> file_archive::acknowledgements(scan_order what)
+{
+    auto work = [what](store& s) { return s.acknowledgements(what); };
+    return run<std::vector<acknowledgement>>(std::move(work));
+}
+
+awaitable<outcome<key_span>> file_archive::keys(key_order what)
+{
+    auto work = [what](store& s) { return s.keys(what); };
+    return run<key_span>(std::move(work));
+}
+
+awaitable<outcome<std::vector<difference>>> file_archive::note_differences(std::vector<difference> found)
+{
+    auto work = [this, found = std::move(found)](store& s) {
+        return s.note_differences(found, pool_->clock());
+    };
+    return change<std::vector<difference>>(std::move(work));
+}
+
+awaitable<outcome<bool>> file_archive::settle_differences(difference::kind what, std::vector<breach_key> keys)
+{
+    auto work = [what, keys = std::move(keys)](store& s) { return s.settle_differences(what, keys); };
+    return change<bool>(std::move(work));
+}
+
+awaitable<outcome<std::vector<difference>>> file_archive::differences(std::size_t max_count)
+{
+    auto work = [max_count](store& s) { return s.differences(max_count); };
+    return run<std::vector<difference>>(std::move(work));
 }
 
 awaitable<outcome<std::vector<window_counts>>> file_archive::windows(std::size_t max_count)

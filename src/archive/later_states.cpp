@@ -24,13 +24,18 @@ public:
         try
         {
             std::vector<std::pair<std::int64_t, state_change>> found;
-            db::query q(db_.prepared(
-                "SELECT seq, at, acknowledged, comment_count FROM change WHERE seq BETWEEN ? AND ? "
-                "ORDER BY seq, at LIMIT 100000"));
+            db::query q(
+                db_.prepared("SELECT seq, at, acknowledged, comment_count, acknowledged_at FROM change WHERE "
+                             "seq BETWEEN ? AND ? "
+                             "ORDER BY seq, at LIMIT 100000"));
             q->bind(1, first_seq).bind(2, last_seq);
             while (q->step())
-                found.emplace_back(q->integer(0),
-                                   state_change{q->integer(1), q->integer(2) != 0, q->integer(3)});
+            {
+                state_change c{q->integer(1), q->integer(2) != 0, q->integer(3)};
+                if (!q->is_null(4))
+                    c.acknowledged_at = q->integer(4);
+                found.emplace_back(q->integer(0), c);
+            }
             return found;
         }
         catch (const db::error& e)

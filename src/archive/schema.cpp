@@ -142,6 +142,23 @@ CREATE TABLE throttle(
     PRIMARY KEY(cursor, throttle, key)) WITHOUT ROWID;
 CREATE INDEX throttle_age ON throttle(cursor, start);
 )",
+    R"(
+-- Of sweeps: how many breaches the archive holds in the window, and how many of them the API shows no longer.
+ALTER TABLE window ADD COLUMN held INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE window ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
+
+-- When it was acknowledged, by the master.
+ALTER TABLE change ADD COLUMN acknowledged_at INTEGER;
+
+-- Where the API and the archive differed, each once.
+CREATE TABLE difference(
+    id      INTEGER PRIMARY KEY,
+    kind    INTEGER NOT NULL,
+    pbid    INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    UNIQUE(pbid, created, kind));
+)",
 };
 
 constexpr const char* service_steps[] = {

@@ -349,10 +349,10 @@ added store::add(archive_block& block, std::int64_t now)
     {
         const auto& w = *block.window;
         db::query q(
-            file.prepared("INSERT INTO window(at, starts, ends, sweep, shown, archived, late) "
-                          "VALUES(?, ?, ?, ?, ?, ?, ?)"));
+            file.prepared("INSERT INTO window(at, starts, ends, sweep, shown, archived, late, held, gone) "
+                          "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?)"));
         q->bind(1, now).bind(2, w.start).bind(3, w.end).bind(4, std::int64_t{w.sweep}).bind(5, w.shown);
-        q->bind(6, w.archived + count).bind(7, w.late);
+        q->bind(6, w.archived + count).bind(7, w.late).bind(8, w.held).bind(9, w.gone);
         q->run();
         db::query trim(file.prepared("DELETE FROM window WHERE id <= last_insert_rowid() - ?"));
         trim->bind(1, most_windows);
@@ -689,72 +689,6 @@ bool store::set_aside(const std::string& raw, const std::string& reason, std::in
     }
     known_.set_aside.add(hash);
     return !repeated;
-}
-
-bool store::note_state(const breach_key& key, bool acknowledged, std::int64_t comment_count, std::int64_t now)
-{
-    auto& file = db();
-    std::int64_t seq = 0;
-    recent_keys::shown before;
-    {
-        db::query q(
-            file.prepared("SELECT b.seq, b.acknowledged, b.comment_count FROM seen AS s JOIN breach AS b "
-                          "ON b.seq = s.seq WHERE s.pbid = ? AND s.created = ?"));
-        q->bind(1, key.pbid).bind(2, key.created);
-        if (!q->step())
-            return false;
-        seq = q->integer(0);
-        before = recent_keys::shown{q->integer(1) != 0, q->integer(2)};
-    }
-    if (before.acknowledged == acknowledged && before.comment_count == comment_count)
-        return false;
-    file.set_durability(db::connection::durability::normal);
-    db::transaction commit(file);
-    {
-        db::query q(file.prepared("UPDATE breach SET acknowledged = ?, comment_count = ? WHERE seq = ?"));
-        q->bind(1, std::int64_t{acknowledged}).bind(2, comment_count).bind(3, seq);
-        q->run();
-        db::query note(file.prepared(
-            "INSERT OR REPLACE INTO change(seq, at, acknowledged, comment_count) VALUES(?, ?, ?, ?)"));
-        note->bind(1, seq).bind(2, now).bind(3, std::int64_t{acknowledged}).bind(4, comment_count);
-        note->run();
-    }
-    commit.commit();
-    std::lock_guard lock(known_.mutex);
-    known_.keys.update(key, recent_keys::shown{acknowledged, comment_count});
-    return true;
-}
-
-std::vector<state_change> store::changes(const breach_key& key)
-{
-    std::vector<state_change> out;
-    db::query q(db().prepared(
-        "SELECT c.at, c.acknowledged, c.comment_count FROM seen AS s JOIN change AS c ON c.seq = s.seq "
-        "WHERE s.pbid = ? AND s.created = ? ORDER BY c.at"));
-    q->bind(1, key.pbid).bind(2, key.created);
-    while (q->step())
-        out.push_back(state_change{q->integer(0), q->integer(1) != 0, q->integer(2)});
-    return out;
-}
-
-std::vector<window_counts> store::windows(std::size_t max_count)
-{
-    std::vector<window_counts> out;
-    db::query q(db().prepared(
-        "SELECT starts, ends, sweep, shown, archived, late FROM window ORDER BY id DESC LIMIT ?"));
-    q->bind(1, static_cast<std::int64_t>(std::min<std::size_t>(max_count, most_windows)));
-    while (q->step())
-    {
-        window_counts w;
-        w.start = q->integer(0);
-        w.end = q->integer(1);
-        w.sweep = q->integer(2) != 0;
-        w.shown = q->integer(3);
-        w.archived = q->integer(4);
-        w.late = q->integer(5);
-        out.push_back(w);
-    }
-    return out;
 }
 
 std::int64_t store::file_bytes() const

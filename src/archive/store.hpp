@@ -88,9 +88,14 @@ public:
     std::vector<confirmed_record> confirmed(std::int64_t seq);
     std::vector<breach_history> history(std::int64_t pbid);
     bool set_aside(const std::string& raw, const std::string& reason, std::int64_t now);
-    bool note_state(const breach_key& key, bool acknowledged, std::int64_t comment_count, std::int64_t now);
+    std::vector<noted_change> note_states(const std::vector<shown_state>& shown, std::int64_t now);
     std::vector<state_change> changes(const breach_key& key);
+    std::vector<acknowledgement> acknowledgements(const scan_order& what);
     std::vector<window_counts> windows(std::size_t max_count);
+    key_span keys(const key_order& what);
+    std::vector<difference> note_differences(std::vector<difference> found, std::int64_t now);
+    bool settle_differences(difference::kind what, const std::vector<breach_key>& keys);
+    std::vector<difference> differences(std::size_t max_count);
 
     /// False when the order asks for nothing, as far as can be told without opening the file.
     bool has_to_prune(const retention_order& order, std::int64_t now) const;
@@ -126,6 +131,7 @@ private:
                          std::int64_t through);
     std::shared_ptr<const disk_block> body_block(std::int64_t id);
     std::optional<std::int64_t> text_id(const std::string& hash, std::int64_t now);
+    std::int64_t first_block_since(std::int64_t archived);
     std::int64_t used_bytes();
     // Parts of a transaction: cursor is the row's id.
     void save_withheld(std::int64_t cursor, const std::vector<withheld_breach>& rows);

@@ -202,8 +202,7 @@ void check_not_built(section& s, deliver::destination_options& out)
         if (s.read_duration("heartbeat", every, 1s, 24h))
             out.heartbeat = every;
     }
-    if (s.read("updates", out.updates) && out.updates)
-        s.error("updates", "updates = true is not built yet; expected false or to be left out");
+    s.read("updates", out.updates);
     if (s.is_set("enrich"))
         s.error("enrich",
                 "labels belong to a master's breaches; expected [enrich] for all masters, or [master.enrich] "

@@ -61,7 +61,15 @@ struct generation
     std::optional<std::int64_t> cutoff;                         // ms: breaches created before are passed over
     std::vector<std::shared_ptr<const std::string>> throttles;  // in words
     std::vector<std::size_t> kinds;                             // of policy lines, into status::decisions
+
+    bool passes_over(std::int64_t created) const { return cutoff && created < *cutoff; }
 };
+
+/// Without any time of its own a breach is as old as its arrival: nothing is passed over for lack of a date.
+std::int64_t created_of(const archived_breach& a)
+{
+    return a.key.created != 0 ? a.key.created : a.archived;
+}
 
 /// A breach that a throttle held and whose cursor is not there yet: after a break it is held again.
 struct remembered
@@ -832,10 +840,8 @@ struct delivery::impl
         {
             const auto& a = span.breaches[next];
             const bool fresh = a.seq > m->counted;
-            // Without any time of its own a breach is as old as its arrival: nothing is passed over for lack
-            // of a date.
-            const auto created = a.key.created != 0 ? a.key.created : a.archived;
-            if (current->cutoff && created < *current->cutoff)
+            const auto created = created_of(a);
+            if (current->passes_over(created))
                 count.passed_over += fresh;
             else if (auto read = scratch.read(a.body); !read)
                 pass_over(*m, f, a, fresh, read.error().detail);
@@ -1578,6 +1584,21 @@ line_counts& delivery::lines()
 void delivery::count_lost(std::int64_t breaches)
 {
     impl_->count.lost += breaches;
+}
+
+bool delivery::has_forwarded(std::string_view master, const archived_breach& a, const breach& b) const
+{
+    const auto at = impl_->feeds.find(master);
+    if (at == impl_->feeds.end() || !at->second->has_cursor || a.seq > at->second->done)
+        return false;
+    if (impl_->current->passes_over(created_of(a)))
+        return false;
+    const auto& m = *at->second;
+    rules::known_labels known;
+    known.master = &m.info.labels;
+    if (m.inventory)
+        known.inventory = m.inventory->find(b);
+    return impl_->current->with.policy->decide(b, known).forward;
 }
 
 void delivery::announce(format::formatter::event e)

@@ -110,7 +110,27 @@ public:
         return real_->history(pbid);
     }
     awaitable<outcome<bool>> set_aside(std::string, std::string) override { return refused<bool>(); }
-    awaitable<outcome<bool>> note_state(breach_key, bool, std::int64_t) override { return refused<bool>(); }
+    awaitable<outcome<std::vector<noted_change>>> note_states(std::vector<shown_state>) override
+    {
+        return refused<std::vector<noted_change>>();
+    }
+    awaitable<outcome<std::vector<acknowledgement>>> acknowledgements(scan_order what) override
+    {
+        return real_->acknowledgements(what);
+    }
+    awaitable<outcome<key_span>> keys(key_order what) override { return real_->keys(what); }
+    awaitable<outcome<std::vector<difference>>> note_differences(std::vector<difference>) override
+    {
+        return refused<std::vector<difference>>();
+    }
+    awaitable<outcome<bool>> settle_differences(difference::kind, std::vector<breach_key>) override
+    {
+        return refused<bool>();
+    }
+    awaitable<outcome<std::vector<difference>>> differences(std::size_t n) override
+    {
+        return real_->differences(n);
+    }
     awaitable<outcome<std::vector<state_change>>> changes(breach_key key) override
     {
         return real_->changes(key);

@@ -1,7 +1,5 @@
 #include <dtbridge/poll/answer.hpp>
 
-#include <boost/asio/error.hpp>
-
 #include <algorithm>
 #include <array>
 
@@ -348,7 +346,7 @@ verdict judge(const failure& f, const body_facts& body)
     const std::string kept = some_came ? "; the complete breaches before it are kept" : "";
     if (f.code == errc::over_limit)
         return make(answer_kind::too_large, reaction::halve, "the answer is too large: " + f.detail + kept);
-    if (f.code == errc::timed_out || f.code == boost::asio::error::timed_out)
+    if (f.code == errc::timed_out)
         return make(
             answer_kind::timed_out, reaction::halve, "no complete answer in time: " + f.detail + kept);
     if (f.code == errc::resolve_failed)
@@ -357,7 +355,8 @@ verdict judge(const failure& f, const body_facts& body)
         return make(answer_kind::tls_refused, reaction::retry_slowly, f.detail);
     if (f.code == errc::proxy_refused)
         return make(answer_kind::proxy_refused, reaction::retry_slowly, f.detail);
-    if (some_came)
+    // Also where not one breach was in it, or all of them and only the end is missing.
+    if (some_came || (body.begun && f.code != errc::http_protocol))
         return make(answer_kind::cut, reaction::retry, "the answer was cut: " + f.detail + kept);
     if (f.code == errc::http_protocol)
         return make(answer_kind::not_http, reaction::retry, f.detail);

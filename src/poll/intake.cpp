@@ -8,11 +8,8 @@
 namespace dtbridge::poll
 {
 
-intake::intake(archive& store,
-               order what,
-               const std::function<void(std::int64_t)>& on_news,
-               std::function<std::int64_t()> steady)
-    : store_(store), order_(std::move(what)), on_news_(on_news), steady_(std::move(steady))
+intake::intake(archive& store, order what, const listeners& tell, std::function<std::int64_t()> steady)
+    : store_(store), order_(std::move(what)), tell_(tell), steady_(std::move(steady))
 {}
 
 intake::~intake() = default;
@@ -64,6 +61,12 @@ awaitable<outcome<bool>> intake::body(std::string_view piece)
                 if (!flushed)
                     co_return flushed.error();
             }
+            if (portion_.size() >= survey_portion)
+            {
+                const outcome<bool> looked_up = co_await look_up_portion();
+                if (!looked_up)
+                    co_return looked_up.error();
+            }
             take(splitter_.element(), top_object, refused);
         }
         if (refused && !order_.survey)
@@ -103,23 +106,45 @@ void intake::take(std::string_view element, bool top_object, std::optional<bad>&
     look(b);
     if (order_.created && !order_.created->holds(b.key.created))
         return;
-    seen s;
-    s.key = b.key;
-    s.acknowledged = is_acknowledged(b);
-    b.root.find("commentCount").integer(s.comment_count);
-    s.knows_acknowledged = static_cast<bool>(b.root.find("acknowledged"));
-    if (order_.note_states || order_.survey)
-        seen_.push_back(s);
+    if (order_.keep_keys && keys_.size() < most_keys)
+        keys_.push_back(b.key);
+    else if (order_.keep_keys)
+        lacks_keys_ = true;
+    look_at_state(b);
     if (order_.survey)
+    {
+        portion_.push_back(b.key);
         return;
+    }
     archive_element e;
     e.key = b.key;
     e.time = b.time;
-    e.acknowledged = s.acknowledged;
-    e.comment_count = s.comment_count;
+    e.acknowledged = is_acknowledged(b);
+    b.root.find("commentCount").integer(e.comment_count);
     spans_.emplace_back(block_.bytes.size(), element.size());
     block_.bytes.append(element);
     block_.elements.push_back(e);
+}
+
+/// acknowledged: absent, false, true, or {time, username} (darktrace.md 2.5).
+void intake::look_at_state(const breach& b)
+{
+    const json::value said = b.root.find("acknowledged");
+    auto& state = states_.emplace_back();
+    // Whether a minimal answer leaves acknowledged out or the breach is not acknowledged cannot be told
+    // apart.
+    if (order_.minimal && !said)
+        return;
+    state.emplace();
+    state->key = b.key;
+    state->acknowledged = is_acknowledged(b);
+    b.root.find("commentCount").integer(state->comment_count);
+    if (!state->acknowledged || !said.is(json::kind::object))
+        return;
+    std::int64_t at = 0;
+    if (said.find("time").integer(at) && at > 0)
+        state->acknowledged_at = at;
+    state->acknowledged_by = text::printable(string_member(said, "username"), 80);
 }
 
 void intake::look(const breach& b)
@@ -157,7 +182,7 @@ void intake::note_late(const breach_key& k)
     if (!is_late(k))
         return;
     ++tally_.late;
-    if (tally_.late_keys.size() < 100)
+    if (tally_.late_keys.size() < 10'000)
         tally_.late_keys.push_back(k);
 }
 
@@ -174,6 +199,85 @@ void intake::drop_unused_bytes()
     block_.bytes = std::move(kept);
 }
 
+awaitable<outcome<bool>> intake::leave_out_repeated(std::int64_t& late_here)
+{
+    const std::size_t keys_in_block = block_.elements.size();
+    std::vector<breach_key> keys;
+    keys.reserve(keys_in_block);
+    for (const auto& e : block_.elements)
+        keys.push_back(e.key);
+    const outcome<std::vector<breach_key>> missing = co_await store_.missing(std::move(keys));
+    if (!missing)
+        co_return archive_error(missing.error());
+    // In order, so one pass keeps exactly those.
+    std::size_t next = 0;
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < keys_in_block; ++i)
+    {
+        if (next < missing->size() && block_.elements[i].key == (*missing)[next])
+        {
+            ++next;
+            block_.elements[kept] = block_.elements[i];
+            spans_[kept] = spans_[i];
+            ++kept;
+            late_here += is_late(block_.elements[kept - 1].key) ? 1 : 0;
+            continue;
+        }
+        ++tally_.repeated;
+        if (states_[i])
+            repeated_.push_back(std::move(*states_[i]));
+    }
+    block_.elements.resize(kept);
+    spans_.resize(kept);
+    if (kept > 0 && kept < keys_in_block)
+        drop_unused_bytes();
+    outcome<bool> noted = co_await note_repeated();
+    co_return noted;
+}
+
+/// acknowledged and commentCount change after a breach was archived.
+awaitable<outcome<bool>> intake::note_repeated()
+{
+    if (repeated_.empty())
+        co_return true;
+    const outcome<std::vector<noted_change>> noted = co_await store_.note_states(std::move(repeated_));
+    repeated_.clear();
+    if (!noted)
+        co_return archive_error(noted.error());
+    tally_.changes += static_cast<std::int64_t>(noted->size());
+    if (!noted->empty() && tell_.on_changes)
+        tell_.on_changes(*noted);
+    co_return true;
+}
+
+/// Which elements of a survey are not archived, and what changed about the others.
+awaitable<outcome<bool>> intake::look_up_portion()
+{
+    for (auto& s : states_)
+    {
+        if (s)
+            repeated_.push_back(std::move(*s));
+    }
+    states_.clear();
+    const outcome<std::vector<breach_key>> missing = co_await store_.missing(std::move(portion_));
+    portion_.clear();
+    if (!missing)
+        co_return archive_error(missing.error());
+    for (const auto& k : *missing)
+    {
+        if (missing_.size() < most_missing)
+            missing_.push_back(k);
+    }
+    outcome<bool> noted = co_await note_repeated();
+    co_return noted;
+}
+
+awaitable<outcome<bool>> intake::finish_survey()
+{
+    outcome<bool> done = co_await look_up_portion();
+    co_return done;
+}
+
 /// Commits the block. What is already archived is left out first, so that an answer without news opens
 /// nothing; not so where the block before was all new, for there the archive's own look is enough.
 awaitable<outcome<bool>> intake::flush(std::optional<poll_position> position,
@@ -183,37 +287,11 @@ awaitable<outcome<bool>> intake::flush(std::optional<poll_position> position,
     std::int64_t late_here = 0;
     if (!block_.elements.empty() && (last || !mostly_new_))
     {
-        const std::size_t keys_in_block = block_.elements.size();
-        std::vector<breach_key> keys;
-        keys.reserve(keys_in_block);
-        for (const auto& e : block_.elements)
-            keys.push_back(e.key);
-        const outcome<std::vector<breach_key>> missing = co_await store_.missing(std::move(keys));
-        if (!missing)
-            co_return archive_error(missing.error());
-        // In order, so one pass keeps exactly those.
-        std::size_t next = 0;
-        std::size_t kept = 0;
-        for (std::size_t i = 0; i < keys_in_block; ++i)
-        {
-            if (next < missing->size() && block_.elements[i].key == (*missing)[next])
-            {
-                ++next;
-                block_.elements[kept] = block_.elements[i];
-                spans_[kept] = spans_[i];
-                ++kept;
-                late_here += is_late(block_.elements[kept - 1].key) ? 1 : 0;
-            }
-            else
-            {
-                ++tally_.repeated;
-            }
-        }
-        block_.elements.resize(kept);
-        spans_.resize(kept);
-        if (kept > 0 && kept < keys_in_block)
-            drop_unused_bytes();
+        const outcome<bool> left_out = co_await leave_out_repeated(late_here);
+        if (!left_out)
+            co_return left_out.error();
     }
+    states_.clear();
     const bool news_before = tally_.archived > 0;
     const bool worth = !block_.elements.empty() || (last && news_before) || (counts && counts->sweep);
     if (!worth)
@@ -252,8 +330,8 @@ awaitable<outcome<bool>> intake::flush(std::optional<poll_position> position,
     mostly_new_ = offered > 0 && fresh == offered;
     for (const auto& k : done->keys)
         note_late(k);
-    if (fresh > 0 && on_news_ && !order_.archive_only)
-        on_news_(done->last_seq);
+    if (fresh > 0 && tell_.on_news && !order_.archive_only)
+        tell_.on_news(done->last_seq);
     co_return true;
 }
 
@@ -281,7 +359,12 @@ void intake::reset()
     block_.bytes.clear();
     block_.elements.clear();
     spans_.clear();
-    seen_.clear();
+    states_.clear();
+    repeated_.clear();
+    portion_.clear();
+    keys_.clear();
+    missing_.clear();
+    lacks_keys_ = false;
     object_.clear();
     api_error_ = {};
     head_at_.reset();
@@ -294,6 +377,7 @@ void intake::reset()
 body_facts intake::facts() const
 {
     body_facts f;
+    f.begun = head_at_.has_value();
     f.shape = splitter_.shape();
     f.text = object_.empty() ? splitter_.head() : std::string_view(object_);
     f.is_breach = is_breach_;

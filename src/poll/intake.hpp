@@ -30,32 +30,34 @@ public:
         std::int64_t late_before = 0;
         std::optional<window> created;  ///< takes only these
         std::optional<window> asked;    ///< by creation: looks whether the master heeded it
-        bool survey = false;            ///< archives nothing, only notes what is there
-        bool note_states = false;       ///< keeps what is needed to note changed states
+        bool survey = false;            ///< archives nothing, only looks what is missing
+        bool minimal = false;           ///< an answer that may leave acknowledged out though the breach is
+        bool keep_keys = false;
         bool archive_only = false;
-    };
-    struct seen
-    {
-        breach_key key;
-        bool acknowledged = false;
-        bool knows_acknowledged = false;  ///< the element had that member
-        std::int64_t comment_count = 0;
     };
     struct tally
     {
         std::int64_t shown = 0, archived = 0, repeated = 0, reused_pbids = 0, set_aside = 0, late = 0;
-        std::vector<breach_key> late_keys;  ///< of the first 100
+        std::int64_t changes = 0;           ///< of the state of what was archived before
+        std::vector<breach_key> late_keys;  ///< of the first 10,000
         bool ignored_creation = false;      ///< the answer is by activity although creation was asked for
         bool has_pbscore = false;
         bool lacks_creation = false;  ///< an element had no creationTime
     };
     static constexpr std::size_t block_bytes = 256u << 10;
+    static constexpr std::size_t most_keys = 1u << 18;    ///< kept of one answer
+    static constexpr std::size_t most_missing = 33;       ///< kept of a survey
+    static constexpr std::size_t survey_portion = 4'096;  ///< elements looked up at once
 
-    /// on_news as in poller_parts; clock answers steady ms. store must outlive this.
-    intake(archive& store,
-           order what,
-           const std::function<void(std::int64_t)>& on_news,
-           std::function<std::int64_t()> steady);
+    /// What is told of while it is taken in; as in poller_parts.
+    struct listeners
+    {
+        std::function<void(std::int64_t last_seq)> on_news;
+        std::function<void(const std::vector<noted_change>&)> on_changes;
+    };
+
+    /// steady answers steady ms. store and tell must outlive this.
+    intake(archive& store, order what, const listeners& tell, std::function<std::int64_t()> steady);
     ~intake() override;
 
     void head(const net::http_response& r) override;
@@ -66,13 +68,20 @@ public:
     awaitable<outcome<bool>> finish(std::optional<poll_position> position,
                                     std::optional<window> asked,
                                     bool sweep);
+    /// The same for a survey.
+    awaitable<outcome<bool>> finish_survey();
 
     /// For another attempt. What was committed stays counted.
     void reset();
 
     body_facts facts() const;
     const tally& counts() const { return tally_; }
-    const std::vector<seen>& all() const { return seen_; }
+    /// Of what was shown, where the order wants them.
+    std::vector<breach_key> take_keys() { return std::move(keys_); }
+    /// There were more than most_keys.
+    bool lacks_keys() const { return lacks_keys_; }
+    /// What a survey found missing, at most most_missing.
+    const std::vector<breach_key>& missing() const { return missing_; }
     std::uint64_t bytes() const { return splitter_.bytes(); }
     /// When the head arrived, steady ms; nothing before.
     std::optional<std::int64_t> head_at() const { return head_at_; }
@@ -87,6 +96,10 @@ private:
     };
     void take(std::string_view element, bool top_object, std::optional<bad>& refused);
     void look(const breach& b);
+    void look_at_state(const breach& b);
+    awaitable<outcome<bool>> leave_out_repeated(std::int64_t& late_here);
+    awaitable<outcome<bool>> note_repeated();
+    awaitable<outcome<bool>> look_up_portion();
     void drop_unused_bytes();
     awaitable<outcome<bool>> put_aside(bad b);
     awaitable<outcome<bool>> flush(std::optional<poll_position> position,
@@ -97,13 +110,16 @@ private:
 
     archive& store_;
     order order_;
-    const std::function<void(std::int64_t)>& on_news_;
+    const listeners& tell_;
     std::function<std::int64_t()> steady_;
     element_splitter splitter_;
     std::unique_ptr<breach> reader_;
     archive_block block_;
     std::vector<std::pair<std::size_t, std::size_t>> spans_;  // of block_.elements in block_.bytes
-    std::vector<seen> seen_;
+    std::vector<std::optional<shown_state>> states_;          // of block_.elements; of a survey's portion
+    std::vector<shown_state> repeated_;
+    std::vector<breach_key> portion_, keys_, missing_;
+    bool lacks_keys_ = false;
     std::string object_;
     std::string_view api_error_;
     std::optional<std::int64_t> head_at_;

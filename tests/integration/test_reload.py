@@ -274,6 +274,86 @@ class Reload(RigTest):
         self.assertEqual(siem.connections, 1)
         self.assertEqual(self.bridge.stop(6), 0)
 
+    def test_broken_files_leave_the_last_good_set_in_force(self):
+        """Of each kind: the configuration, a rule file, a token's file. Said with file and line or name; the stream goes on over the
+        same connections, by the old rules; the mended set is taken."""
+        acme = self.sim("acme")
+        self.bridge.master(acme)
+        siem = self.collector("siem")
+        ruled = self.collector("ruled", rules=self.bridge.rules("r.toml", "[forward]\nmin_score = 0.5\n"))
+        self.bridge.start()
+        self.flow(siem)
+        connections = acme.state(False)["connections"]
+        good_token = acme.private
+
+        def refused(pattern):
+            before = self.bridge.log().count("stays in force")
+            mark = len(self.bridge.log())
+            self.bridge.reload()
+            wait_until(lambda: self.bridge.log().count("stays in force") > before, 20, "a broken file was taken")
+            self.assertRegex(self.bridge.log()[mark:], pattern)
+            self.flow(siem)
+
+        good = self.bridge.config.read_text()
+        self.bridge.config.write_text(good.replace("interval", "intervall", 1))
+        refused(r"dtbridge\.toml:\d+: .*intervall")
+        self.bridge.config.write_text(good + "[[destination\n")
+        refused(r"dtbridge\.toml:\d+")
+        # What the broken file also says (a destination less) is not taken by half.
+        self.bridge.config.write_text(good.replace('name = "ruled"', 'name = "ruled"\nframming = "nul"'))
+        refused(r"framming")
+        self.bridge.config.write_text(good)
+        self.bridge.rules("r.toml", "[forward]\nmin_score = 0\nmin_skore = 0.1\n")
+        refused(r"r\.toml:3: .*min_skore")
+        self.bridge.rules("r.toml", "[forward]\nmin_score = 0.5\n")
+        (self.bridge.folder / "acme.token").unlink()
+        refused(r"acme\.token")
+        self.bridge.token("acme.token", good_token)
+        self.reload()
+        self.flow(siem)
+        self.end_streams()
+        self.assert_once(siem, self.all_of("acme"))
+        self.assert_once(ruled, {("acme", b["pbid"]) for b in acme.everything() if b["score"] >= 0.5})
+        self.assertEqual((siem.connections, ruled.connections), (1, 1))
+        self.assertEqual(acme.state(False)["connections"], connections, "the master was connected anew")
+        self.assertEqual(self.bridge.stop(6), 0)
+
+    def test_everything_at_once(self):
+        """One reload that removes, adds and renames masters and destinations; what did not change keeps its connections."""
+        for name in ("stays", "leaves", "old-name"):
+            self.bridge.master(self.sim(name))
+        added = self.sim("added")
+        every = self.collector("every")
+        leaving = self.collector("leaving")
+        renamed = self.collector("old-siem", masters=["stays", "old-name"])
+        self.bridge.start()
+        self.flow(every, 60)
+        connections = self.sims["stays"].state(False)["connections"]
+        self.drop("leaves")
+        self.bridge.master(added)
+        self.entry("old-name").update(name="new-name", formerly="old-name")
+        self.drop("leaving")
+        self.entry("old-siem").update(name="new-siem", formerly="old-siem", masters=["stays", "new-name"])
+        new = self.collector("new")
+        self.reload()
+        had = leaving.count()
+        self.flow(every, 60)
+        self.assertEqual(leaving.count(), had)
+        self.sims["leaves"].rate(0)
+        self.end_streams()
+
+        def read(m):
+            name = host(m)
+            return ("old-name" if name == "new-name" else name, messages.json_pbid(m))
+        of_leaves = {k for k in map(read, every.texts()) if k[0] == "leaves"}
+        kept = self.all_of("stays", "old-name", "added")
+        self.assert_once(every, kept | of_leaves, read)
+        self.assert_once(renamed, self.all_of("stays", "old-name"), read)
+        self.assert_once(new, kept, read)
+        self.assertEqual([c.connections for c in (every, new)], [1, 1])
+        self.assertEqual(self.sims["stays"].state(False)["connections"], connections)
+        self.assertEqual(self.bridge.stop(6), 0)
+
     def test_many_hangups(self):
         """A storm of SIGHUPs with a configuration that changes to and fro."""
         for name in ("one", "two"):

@@ -50,8 +50,8 @@ sign_in check(const http_request& r, const master& m)
     auto* signature = header(r, "dtapi-signature");
     if (!token || !date || !signature)
         return sign_in::missing;
-    if (*token != m.options.public_token ||
-        *signature != sign(m.options.private_token, m.options.public_token, *date, signed_target(r)))
+    if (*token != m.public_token ||
+        *signature != sign(m.private_token, m.public_token, *date, signed_target(r)))
         return sign_in::bad_signature;
     auto at = parse_api_date(*date);
     // A date names whole seconds, so half past the second may be off by up to one.

@@ -220,9 +220,32 @@ void handle(master& m, const http_request& r, answer& a)
                 on ? R"({"time":)" + std::to_string(m.clock()) + R"(,"username":"analyst1"})" : "false");
         return ok("{}");
     }
-    a.send(404,
-           "application/json",
-           R"({"error":"POST /fault /add /generate /rate /acknowledge, GET /state /expected"})");
+    if (r.method == "POST" && q.path == "/remove")
+    {
+        auto o = parsed_object(r.body);
+        bool on = !o.contains("value") || o.at("value") != false;
+        std::lock_guard guard(m.lock);
+        for (const auto& pbid : o.at("pbids").as_array())
+        {
+            if (on)
+                m.breaches.remove(pbid.to_number<std::int64_t>());
+            else
+                m.breaches.bring_back(pbid.to_number<std::int64_t>());
+        }
+        return ok("{}");
+    }
+    if (r.method == "POST" && q.path == "/tokens")
+    {
+        auto o = parsed_object(r.body);
+        std::lock_guard guard(m.lock);
+        m.public_token = o.at("public").as_string().c_str();
+        m.private_token = o.at("private").as_string().c_str();
+        return ok("{}");
+    }
+    a.send(
+        404,
+        "application/json",
+        R"({"error":"POST /fault /add /generate /rate /acknowledge /remove /tokens, GET /state /expected"})");
 }
 
 }  // namespace

@@ -36,13 +36,19 @@ struct master_options
 class master
 {
 public:
-    explicit master(master_options o) : options(std::move(o)), breaches(options.seed, options.first_pbid) {}
+    explicit master(master_options o)
+        : options(std::move(o)),
+          breaches(options.seed, options.first_pbid),
+          public_token(options.public_token),
+          private_token(options.private_token)
+    {}
 
     const master_options options;
     std::mutex lock;
 
     // Under the lock:
     store breaches;
+    std::string public_token, private_token;  ///< in force now
     fault_list faults;
     std::int64_t clock_offset = 0;
     std::map<std::string, std::uint64_t> requests;  ///< by path

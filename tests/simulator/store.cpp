@@ -321,6 +321,8 @@ std::vector<breach_ref> store::find(const span_wanted& wanted, std::int64_t now)
                 found.push_back(ref);
         }
     }
+    if (!removed_.empty())
+        std::erase_if(found, [&](const auto& ref) { return removed_.contains(ref.pbid); });
     std::stable_sort(found.begin(), found.end(), [&](const auto& a, const auto& b) {
         return wanted.by_creation ? a.created < b.created : a.time < b.time;
     });
@@ -330,6 +332,8 @@ std::vector<breach_ref> store::find(const span_wanted& wanted, std::int64_t now)
 std::optional<breach_ref> store::find_pbid(std::int64_t pbid, std::int64_t now) const
 {
     std::optional<breach_ref> newest;
+    if (removed_.contains(pbid))
+        return newest;
     auto offer = [&](const breach_ref& ref) {
         if (!newest || ref.created > newest->created)
             newest = ref;

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -68,6 +69,9 @@ public:
 
     void acknowledge(std::int64_t pbid, std::string value) { acknowledged_[pbid] = std::move(value); }
     void comment(std::int64_t pbid) { ++comments_[pbid]; }
+    /// Not shown from now on, by no question; back: shown again.
+    void remove(std::int64_t pbid) { removed_.insert(pbid); }
+    void bring_back(std::int64_t pbid) { removed_.erase(pbid); }
 
     /// Shown at `now` and inside the span, oldest first.
     std::vector<breach_ref> find(const span_wanted& wanted, std::int64_t now) const;
@@ -112,6 +116,7 @@ private:
     std::int64_t late_by_ = 0, late_hidden_ = 0;
     std::map<std::int64_t, std::string> acknowledged_;
     std::map<std::int64_t, std::int64_t> comments_;
+    std::set<std::int64_t> removed_;
 };
 
 }  // namespace simulator

@@ -28,6 +28,7 @@ public:
     {
         std::int64_t seq = 0;
         std::int64_t archived = 0;
+        std::int64_t time = 0;  ///< created where there is none
         breach_key key;
         std::string body;
         bool archive_only = false;
@@ -47,12 +48,13 @@ public:
     std::optional<poll_position> stored;
     std::vector<window_counts> recorded;
     std::vector<aside> asides;
+    std::vector<difference> kept_differences;
     std::map<std::string, archive_cursor> cursor_by_name;
     std::vector<confirmed_record> batches;
     std::map<std::string, std::string> texts;
     std::map<std::string, std::vector<throttle_window>> windows_of;  ///< by destination
     std::int64_t clock = 1'704'070'800'000;                          ///< ms, when things are archived
-    std::size_t adds = 0, position_saves = 0, missing_calls = 0, notes = 0;
+    std::size_t adds = 0, position_saves = 0, missing_calls = 0, notes = 0, key_reads = 0;
     /// Every call that writes fails with this while it is set.
     std::optional<failure> write_failure;
     std::optional<failure> read_failure;
@@ -103,6 +105,7 @@ public:
             r.seq = ++last_seq_;
             r.archived = clock;
             r.key = e.key;
+            r.time = e.time.value_or(e.key.created);
             r.body = std::string(e.body);
             r.archive_only = block.archive_only;
             r.acknowledged = e.acknowledged;
@@ -302,25 +305,97 @@ public:
         asides.push_back(std::move(a));
         co_return true;
     }
-    awaitable<outcome<bool>> note_state(breach_key key,
-                                        bool acknowledged,
-                                        std::int64_t comment_count) override
+    awaitable<outcome<std::vector<noted_change>>> note_states(std::vector<shown_state> shown) override
     {
-        ++notes;
+        notes += shown.size();
         if (write_failure)
             co_return *write_failure;
-        const auto at = seq_of_.find(key);
-        record* r = at == seq_of_.end() ? nullptr : const_cast<record*>(record_of(at->second));
-        if (r == nullptr || (r->acknowledged == acknowledged && r->comment_count == comment_count))
-            co_return false;
-        r->acknowledged = acknowledged;
-        r->comment_count = comment_count;
-        state_change c;
-        c.at = clock;
-        c.acknowledged = acknowledged;
-        c.comment_count = comment_count;
-        r->changes.push_back(c);
+        std::vector<noted_change> out;
+        for (const auto& s : shown)
+        {
+            const auto at = seq_of_.find(s.key);
+            record* r = at == seq_of_.end() ? nullptr : const_cast<record*>(record_of(at->second));
+            if (r == nullptr || (r->acknowledged == s.acknowledged && r->comment_count == s.comment_count))
+                continue;
+            noted_change n;
+            n.key = s.key;
+            n.seq = r->seq;
+            n.archive_only = r->archive_only;
+            n.was_acknowledged = r->acknowledged;
+            n.now = state_change{clock, s.acknowledged, s.comment_count, s.acknowledged_at};
+            n.acknowledged_by = s.acknowledged_by;
+            r->acknowledged = s.acknowledged;
+            r->comment_count = s.comment_count;
+            r->changes.push_back(n.now);
+            out.push_back(n);
+        }
+        co_return out;
+    }
+    awaitable<outcome<std::vector<acknowledgement>>> acknowledgements(scan_order what) override
+    {
+        std::vector<acknowledgement> out;
+        for (const auto& r : records)
+        {
+            const auto first = std::find_if(
+                r.changes.begin(), r.changes.end(), [](const state_change& c) { return c.acknowledged; });
+            if (r.seq <= what.after_seq || r.key.created < what.created_from ||
+                r.key.created >= what.created_before || out.size() >= what.max_count)
+                continue;
+            acknowledgement a{r.seq, r.key, std::nullopt};
+            if (first != r.changes.end())
+                a.at = first->acknowledged_at.value_or(first->at);
+            if (r.acknowledged || a.at)
+                out.push_back(a);
+        }
+        co_return out;
+    }
+    awaitable<outcome<key_span>> keys(key_order what) override
+    {
+        ++key_reads;
+        if (read_failure)
+            co_return *read_failure;
+        key_span out;
+        out.scanned_to = last_seq_;
+        out.end = true;
+        for (const auto& r : records)
+        {
+            if (r.seq > what.after_seq && r.archived >= what.archived_from && r.time >= what.from &&
+                r.time <= what.to)
+                out.keys.push_back(r.key);
+        }
+        co_return out;
+    }
+    awaitable<outcome<std::vector<difference>>> note_differences(std::vector<difference> found) override
+    {
+        if (write_failure)
+            co_return *write_failure;
+        std::vector<difference> out;
+        for (auto d : found)
+        {
+            d.at = clock;
+            const auto same = [&](const difference& k) { return k.what == d.what && k.key == d.key; };
+            if (std::any_of(kept_differences.begin(), kept_differences.end(), same))
+                continue;
+            kept_differences.push_back(d);
+            out.push_back(d);
+        }
+        co_return out;
+    }
+    awaitable<outcome<bool>> settle_differences(difference::kind what, std::vector<breach_key> keys) override
+    {
+        std::erase_if(kept_differences, [&](const difference& d) {
+            return d.what == what && std::find(keys.begin(), keys.end(), d.key) != keys.end();
+        });
         co_return true;
+    }
+    awaitable<outcome<std::vector<difference>>> differences(std::size_t max_count) override
+    {
+        if (read_failure)
+            co_return *read_failure;
+        std::vector<difference> out(kept_differences.rbegin(), kept_differences.rend());
+        if (out.size() > max_count)
+            out.resize(max_count);
+        co_return out;
     }
     awaitable<outcome<std::vector<state_change>>> changes(breach_key key) override
     {

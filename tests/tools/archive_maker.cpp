@@ -108,7 +108,11 @@ awaitable<std::string> fill(archive_pool& pool, order o, std::atomic<std::int64_
         for (const auto& [key, at] : later)
         {
             clock = at;
-            auto noted = co_await store->note_state(key, true, 0);
+            shown_state acknowledged;
+            acknowledged.key = key;
+            acknowledged.acknowledged = true;
+            std::vector<shown_state> one(1, acknowledged);
+            auto noted = co_await store->note_states(std::move(one));
             if (!noted)
                 co_return noted.error().detail;
         }

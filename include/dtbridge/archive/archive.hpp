@@ -55,6 +55,9 @@ struct window_counts
     std::int64_t shown = 0;
     std::int64_t archived = 0;  ///< by the answer's earlier blocks; the archive adds what this block brought
     std::int64_t late = 0;
+    // Of a sweep alone:
+    std::int64_t held = 0;  ///< of what is archived, after the sweep, this many lie in the window
+    std::int64_t gone = 0;  ///< of those, the API shows these no longer
 };
 
 /// One element may be this long (contract 3, "Bounds").
@@ -151,9 +154,72 @@ struct confirmed_record
 /// Another acknowledged state or comment count that the API showed later.
 struct state_change
 {
-    std::int64_t at = 0;  ///< ms
+    std::int64_t at = 0;  ///< ms, when it was noted
     bool acknowledged = false;
     std::int64_t comment_count = 0;
+    std::optional<std::int64_t> acknowledged_at{};  ///< ms, by the master, where it says so
+};
+
+/// What the API shows of a breach now.
+struct shown_state
+{
+    breach_key key;
+    bool acknowledged = false;
+    std::int64_t comment_count = 0;
+    std::optional<std::int64_t> acknowledged_at;
+    std::string acknowledged_by{};  ///< where the master says so
+};
+
+/// One that was another than before.
+struct noted_change
+{
+    breach_key key;
+    std::int64_t seq = 0;
+    bool archive_only = false;
+    bool was_acknowledged = false;
+    state_change now;
+    std::string acknowledged_by{};  ///< not kept
+};
+
+/// A breach that somebody has acknowledged, for the time that took.
+struct acknowledgement
+{
+    std::int64_t seq = 0;
+    breach_key key;
+    /// ms: the first time, by the master where it says so, else when it was noticed. Nothing where the breach
+    /// was already acknowledged when it was archived; its body may say when.
+    std::optional<std::int64_t> at;
+};
+
+/// What keys() is asked for: breaches whose time (created, where they have none) lies in a window.
+struct key_order
+{
+    std::int64_t after_seq = 0;
+    std::int64_t from = 0, to = 0;  ///< ms, both inclusive
+    /// ms by this host's clock: what was archived before cannot be meant. Saves reading it, where the clock
+    /// was never set back.
+    std::int64_t archived_from = std::numeric_limits<std::int64_t>::min();
+    std::size_t max_scanned = 16384;  ///< breaches looked at
+};
+struct key_span
+{
+    std::vector<breach_key> keys;
+    std::int64_t scanned_to = 0;
+    bool end = false;  ///< nothing is behind scanned_to
+};
+
+/// Where what the API shows and what is archived are not the same (contract 3).
+struct difference
+{
+    enum class kind : std::int64_t {
+        late = 1,      ///< shown to a sweep and not archived before: polling had not seen it
+        gone = 2,      ///< archived, and the API shows it no longer
+        withheld = 3,  ///< shown in a window and not to be had by its pbid
+    };
+    kind what = kind::late;
+    breach_key key;
+    std::int64_t at = 0;  ///< ms, when it was found
+    bool operator==(const difference&) const = default;
 };
 
 /// What became of one breach, for `explain`. Keys outlive retention, so a breach that was dropped is here
@@ -306,15 +372,27 @@ public:
     /// {"at","reason","raw"} each (and "base64" where raw is not UTF-8). True if it was new, also when the
     /// file has its 16 MiB and the raw bytes are let go.
     virtual awaitable<outcome<bool>> set_aside(std::string raw, std::string reason) = 0;
-    /// Notes that the API shows another acknowledged state or comment count than was last known. True if it
-    /// was another; false also for a breach that is not there (any more).
-    virtual awaitable<outcome<bool>> note_state(breach_key key,
-                                                bool acknowledged,
-                                                std::int64_t comment_count) = 0;
-    /// What note_state noted of a breach, in order.
+    /// Notes where the API shows another acknowledged state or comment count than was last known, and answers
+    /// those, in order. Breaches that are not there (any more) are passed over. Recent ones are compared in
+    /// memory.
+    virtual awaitable<outcome<std::vector<noted_change>>> note_states(std::vector<shown_state> shown) = 0;
+    /// What note_states noted of a breach, in order.
     virtual awaitable<outcome<std::vector<state_change>>> changes(breach_key key) = 0;
+    /// Breaches with an acknowledgement, in order of seq, at most what.max_count of those created in the
+    /// span; the end is reached when there are none. max_bytes does not matter.
+    virtual awaitable<outcome<std::vector<acknowledgement>>> acknowledgements(scan_order what) = 0;
     /// The newest recorded windows, newest first; the archive keeps 10,000.
     virtual awaitable<outcome<std::vector<window_counts>>> windows(std::size_t max_count) = 0;
+    /// Which breaches lie in a window of activity, those of archive_only included.
+    virtual awaitable<outcome<key_span>> keys(key_order what) = 0;
+    /// Keeps differences, each once, the newest 10,000; answers those that were not kept yet. at is filled
+    /// in.
+    virtual awaitable<outcome<std::vector<difference>>> note_differences(std::vector<difference> found) = 0;
+    /// Forgets those of a kind: the breach is shown again.
+    virtual awaitable<outcome<bool>> settle_differences(difference::kind what,
+                                                        std::vector<breach_key> keys) = 0;
+    /// The newest first.
+    virtual awaitable<outcome<std::vector<difference>>> differences(std::size_t max_count) = 0;
 
     /// Drops in small steps, between which other calls go on. Keys stay. Space on disk is given back.
     virtual awaitable<outcome<retention_result>> prune(retention_order order) = 0;

@@ -150,6 +150,10 @@ public:
     /// Breaches that retention dropped before this destination had them.
     void count_lost(std::int64_t breaches);
 
+    /// Whether that breach of a master was sent to this destination because its policy, as it is now,
+    /// forwards it: the cursor has passed it, and it is no older than start. b is read from a.
+    bool has_forwarded(std::string_view master, const archived_breach& a, const breach& b) const;
+
     /// Sends a bridge event (product.md 6) in this destination's format, at most once: as soon as there is a
     /// connection, outside rules and cursors. time 0 is now; destination is filled in. 64 may wait, the
     /// oldest go first.

@@ -77,6 +77,7 @@ std::int64_t retry_after_ms(std::string_view value, std::int64_t now);
 /// What a body was, as far as judging needs it.
 struct body_facts
 {
+    bool begun = false;  ///< the head of an answer came
     body_shape shape = body_shape::nothing;
     std::string_view text;       ///< the object, or the first bytes of anything else
     bool is_breach = false;      ///< shape object: it has a pbid

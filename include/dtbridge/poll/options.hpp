@@ -1,8 +1,10 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -39,6 +41,13 @@ struct master_options
     std::vector<std::pair<std::string, std::string>> labels;
     /// Free parameters of [master.query], already checked: names and values of unreserved characters.
     std::vector<std::pair<std::string, std::string>> query;
+
+    bool has_query(std::string_view parameter, std::string_view value) const
+    {
+        return std::any_of(query.begin(), query.end(), [&](const auto& p) {
+            return p.first == parameter && p.second == value;
+        });
+    }
 };
 
 }  // namespace dtbridge::poll

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <boost/asio/awaitable.hpp>
 
@@ -17,6 +18,7 @@
 #include <dtbridge/poll/exchange.hpp>
 #include <dtbridge/poll/options.hpp>
 #include <dtbridge/poll/status.hpp>
+#include <dtbridge/poll/window.hpp>
 
 namespace dtbridge::poll
 {
@@ -27,14 +29,19 @@ struct poller_parts
     std::shared_ptr<exchange> wire;  ///< used by the loop alone
     std::shared_ptr<archive> store;
     std::shared_ptr<timekeeper> time;
+    master_clock clock{};  ///< what was learnt of the master's by a predecessor
     /// After every commit that brought something new, with the archive's last seq. Must not throw.
     std::function<void(std::int64_t last_seq)> on_news;
+    /// After the API showed another acknowledged state or comment count of what is archived. Must not throw.
+    std::function<void(const std::vector<noted_change>&)> on_changes;
 };
 
 struct backfill_report
 {
     std::int64_t shown = 0, archived = 0, repeated = 0, set_aside = 0;
 };
+/// Called after every answer, with the time that was reached and the counts so far. False ends the work.
+using backfill_progress = std::function<awaitable<bool>(std::int64_t reached, const backfill_report& so_far)>;
 
 class poller
 {
@@ -48,14 +55,14 @@ public:
     /// Runs until cancelled; owned by a task_group, joined before this object goes. Throws nothing else.
     awaitable<void> run();
 
-    /// Asks again for what was created in [from, to), ms, over a connection of the caller's (polling goes on
-    /// meanwhile). Ends at the first answer that stays bad after five attempts. progress gets the time
-    /// reached. archive_only: archived behind every cursor.
-    awaitable<outcome<backfill_report>> backfill(std::shared_ptr<exchange> wire,
-                                                 std::int64_t from,
-                                                 std::int64_t to,
+    /// Asks again for what was created in a window, instead of run(): polling goes on with another object on
+    /// the same archive. Does not move the position. Ends at the first answer that stays bad after five
+    /// attempts. archive_only: archived behind every cursor.
+    awaitable<outcome<backfill_report>> backfill(window wanted,
                                                  bool archive_only,
-                                                 std::function<void(std::int64_t)> progress);
+                                                 backfill_progress progress);
+    /// Adds the counters of a poller that did a back-fill.
+    void absorb(const master_status& of_backfill);
 
     const master_status& status() const;
     /// What time the master has, for commands that sign.

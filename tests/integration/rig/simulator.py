@@ -105,6 +105,17 @@ class Simulator:
     def rate(self, per_second):
         return self.control("POST", "/rate", {"per_second": per_second})
 
+    def acknowledge(self, pbids, value=True):
+        return self.control("POST", "/acknowledge", {"pbids": list(pbids), "value": value})
+
+    def remove(self, pbids, value=True):
+        """They are not shown any more; value=False: they are again."""
+        return self.control("POST", "/remove", {"pbids": list(pbids), "value": value})
+
+    def exchange_tokens(self, public, private):
+        self.control("POST", "/tokens", {"public": public, "private": private})
+        self.public, self.private = public, private
+
     def wait_for_requests(self, more, deadline=20.0, path="/modelbreaches"):
         """Waits until so many more requests for path have come."""
         count = lambda: self.state(False)["requests_by_path"].get(path, 0)  # noqa: E731

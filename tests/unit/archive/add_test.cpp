@@ -169,6 +169,8 @@ BOOST_AUTO_TEST_CASE(position_and_window_go_with_the_block)
     block.window->shown = 5;
     block.window->archived = 2;
     block.window->late = 1;
+    block.window->held = 9;
+    block.window->gone = 4;
     a.must(acme->add(std::move(block)));
     a.must(acme->save_position(poll_position{888, false}));
     acme.reset();
@@ -185,6 +187,8 @@ BOOST_AUTO_TEST_CASE(position_and_window_go_with_the_block)
     BOOST_TEST(windows[0].shown == 5);
     BOOST_TEST(windows[0].archived == 5);
     BOOST_TEST(windows[0].late == 1);
+    BOOST_TEST(windows[0].held == 9);
+    BOOST_TEST(windows[0].gone == 4);
 }
 
 BOOST_AUTO_TEST_CASE(archive_only_is_kept_and_not_delivered)
@@ -312,30 +316,6 @@ BOOST_AUTO_TEST_CASE(cursors_move_forward_and_are_explained)
     BOOST_TEST(a.must(acme->cursors()).empty());
 }
 
-BOOST_AUTO_TEST_CASE(states_are_noted_once_each)
-{
-    archives a;
-    auto acme = a.open();
-    a.must(acme->add(block_of({{{1, 1}, "{}", false, 2}})));
-    breach_key key{1, 1};
-    BOOST_TEST(!a.must(acme->note_state(key, false, 2)));
-    a.clock = 2000;
-    BOOST_TEST(a.must(acme->note_state(key, true, 2)));
-    a.clock = 3000;
-    BOOST_TEST(a.must(acme->note_state(key, true, 3)));
-    BOOST_TEST(!a.must(acme->note_state(key, true, 3)));
-    BOOST_TEST(!a.must(acme->note_state(breach_key{1, 2}, true, 3)));
-    acme.reset();
-    acme = a.open();
-    BOOST_TEST(!a.must(acme->note_state(key, true, 3)));
-    auto changes = a.must(acme->changes(key));
-    BOOST_REQUIRE(changes.size() == 2u);
-    BOOST_TEST(changes[0].at == 2000);
-    BOOST_TEST(changes[0].acknowledged);
-    BOOST_TEST(changes[0].comment_count == 2);
-    BOOST_TEST(changes[1].comment_count == 3);
-}
-
 /// Many breaches' later states at once, beside the writer.
 BOOST_AUTO_TEST_CASE(later_states_of_many)
 {
@@ -343,19 +323,21 @@ BOOST_AUTO_TEST_CASE(later_states_of_many)
     auto acme = a.open();
     a.must(acme->add(block_of(test::pieces_of(1, 5))));
     a.clock = 10;
-    a.must(acme->note_state(breach_key{2, 2000}, true, 0));
+    a.must(acme->note_states({shown_state{{2, 2000}, true, 0, 7}}));
     a.clock = 20;
-    a.must(acme->note_state(breach_key{2, 2000}, false, 0));
+    a.must(acme->note_states({shown_state{{2, 2000}, false, 0, {}}}));
     auto states = later_states::open(a.dir / "masters", "acme");
     BOOST_REQUIRE(states);
-    a.must(acme->note_state(breach_key{4, 4000}, true, 7));
+    a.must(acme->note_states({shown_state{{4, 4000}, true, 7, {}}}));
     auto changes = (*states)->between(1, 5);
     BOOST_REQUIRE(changes);
     BOOST_REQUIRE(changes->size() == 3u);
     BOOST_TEST((*changes)[0].first == 2);
     BOOST_TEST((*changes)[0].second.at == 10);
     BOOST_TEST((*changes)[0].second.acknowledged);
+    BOOST_TEST((*changes)[0].second.acknowledged_at.value() == 7);
     BOOST_TEST(!(*changes)[1].second.acknowledged);
+    BOOST_TEST(!(*changes)[1].second.acknowledged_at.has_value());
     BOOST_TEST((*changes)[2].first == 4);
     BOOST_TEST((*changes)[2].second.comment_count == 7);
     BOOST_TEST((*states)->between(3, 3)->empty());

@@ -345,7 +345,7 @@ BOOST_AUTO_TEST_CASE(make_fixture, *boost::unit_test::disabled())
     batch.sent = 3;
     batch.policy_hash = a.must(acme->remember("[forward]\nmin_score = 0.4\n"));
     a.must(acme->confirm("qradar", batch));
-    a.must(acme->note_state(breach_key{6, 6000}, true, 1));
+    a.must(acme->note_states({shown_state{{6, 6000}, true, 1, {}}}));
     a.must(acme->set_aside("[1]", "not an object"));
     a.must(acme->close());
     std::filesystem::copy(
@@ -391,6 +391,8 @@ BOOST_AUTO_TEST_CASE(archive_of_the_first_schema)
     BOOST_TEST(a.must(acme->recall(batch[0].batch.policy_hash)).value() == "[forward]\nmin_score = 0.4\n");
     BOOST_TEST(a.must(acme->changes(breach_key{6, 6000})).size() == 1u);
     BOOST_TEST(a.must(acme->windows(10)).size() == 1u);
+    BOOST_TEST(a.must(acme->differences(10)).empty());
+    BOOST_TEST(a.must(acme->note_differences({difference{}})).size() == 1u);
     BOOST_TEST(!a.must(acme->set_aside("[1]", "not an object")));
     std::vector<breach_key> keys = {{1, 1000}, {13, 13000}};
     BOOST_TEST(a.must(acme->missing(keys)).size() == 1u);

@@ -102,7 +102,7 @@ BOOST_AUTO_TEST_CASE(a_poll_without_news_opens_nothing)
         keys.push_back(breach_key{i, 1000 * i});
     BOOST_TEST(a.must(acme->missing(keys)).empty());
     BOOST_TEST(a.must(acme->add(numbered(1, 50))).repeated == 50);
-    BOOST_TEST(!a.must(acme->note_state(keys[0], false, 0)));
+    BOOST_TEST(a.must(acme->note_states({shown_state{keys[0], false, 0, {}}})).empty());
     BOOST_TEST(a.must(acme->read(50, 10, 1000)).breaches.empty());
     BOOST_TEST(!a.must(acme->position()).has_value());
     BOOST_TEST(a.must(acme->cursors()).size() == 1u);

@@ -93,9 +93,26 @@ public:
     {
         return real_->set_aside(std::move(raw), std::move(r));
     }
-    awaitable<outcome<bool>> note_state(breach_key k, bool a, std::int64_t c) override
+    awaitable<outcome<std::vector<noted_change>>> note_states(std::vector<shown_state> s) override
     {
-        return real_->note_state(k, a, c);
+        return real_->note_states(std::move(s));
+    }
+    awaitable<outcome<std::vector<acknowledgement>>> acknowledgements(scan_order w) override
+    {
+        return real_->acknowledgements(w);
+    }
+    awaitable<outcome<key_span>> keys(key_order w) override { return real_->keys(w); }
+    awaitable<outcome<std::vector<difference>>> note_differences(std::vector<difference> f) override
+    {
+        return real_->note_differences(std::move(f));
+    }
+    awaitable<outcome<bool>> settle_differences(difference::kind w, std::vector<breach_key> k) override
+    {
+        return real_->settle_differences(w, std::move(k));
+    }
+    awaitable<outcome<std::vector<difference>>> differences(std::size_t n) override
+    {
+        return real_->differences(n);
     }
     awaitable<outcome<std::vector<state_change>>> changes(breach_key k) override { return real_->changes(k); }
     awaitable<outcome<std::vector<window_counts>>> windows(std::size_t n) override

@@ -190,6 +190,17 @@ BOOST_AUTO_TEST_CASE(failures_of_the_exchange)
     const auto reset = make_error_code(boost::system::errc::connection_reset);
     BOOST_TEST(name_of(judge(fail(reset, "reset"), nothing).kind) == "unreachable");
     BOOST_TEST(name_of(judge(fail(reset, "reset"), some).kind) == "cut");
+    // Cut inside an answer that held no breach, or behind its last one.
+    body_facts begun;
+    begun.begun = true;
+    BOOST_TEST(name_of(judge(fail(reset, "reset"), begun).kind) == "cut");
+    begun.shape = body_shape::array;
+    BOOST_TEST(name_of(judge(fail(reset, "reset"), begun).kind) == "cut");
+    BOOST_TEST(name_of(judge(fail(errc::http_protocol, "x"), begun).kind) == "not_http");
+    // Nobody was reached: a shorter window would not help.
+    const auto late = make_error_code(boost::system::errc::timed_out);
+    BOOST_TEST(name_of(judge(fail(late, "x"), nothing).kind) == "unreachable");
+    BOOST_TEST((judge(fail(late, "x"), nothing).what == reaction::retry));
     BOOST_TEST((judge(fail(errc::over_limit, "x"), some).what == reaction::halve));
     BOOST_TEST((judge(fail(errc::timed_out, "x"), some).what == reaction::halve));
     BOOST_TEST((judge_archive(fail(errc::disk_full, "x")).kind == answer_kind::archive_failed));

@@ -57,7 +57,7 @@ awaitable<bool> ask(const master_options& o, asked& out)
     auto wire = make_exchange(o, "dtbridge/test");
     BOOST_REQUIRE(wire.has_value());
     dtbridge::test::memory_archive store;
-    const std::function<void(std::int64_t)> nobody;
+    const intake::listeners nobody;
     intake in(store, intake::order{}, nobody, [] { return std::int64_t{0}; });
     net::http_request request;
     request.target = breaches_target(o, {1, 2}, filter::creation);

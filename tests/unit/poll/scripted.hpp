@@ -240,6 +240,7 @@ struct world
         options.private_token = secret("private");
         options.query = {{"includeacknowledged", "true"}, {"includesuppressed", "true"}};
         options.reconcile_interval = std::chrono::milliseconds(0);
+        store->on_add = [this](const archive_block&) { store->clock = time->now().wall; };
     }
 
     poller& make()
@@ -250,6 +251,9 @@ struct world
         parts.store = store;
         parts.time = time;
         parts.on_news = [this](std::int64_t seq) { rings.push_back(seq); };
+        parts.on_changes = [this](const std::vector<noted_change>& c) {
+            changes.insert(changes.end(), c.begin(), c.end());
+        };
         loop = std::make_unique<poller>(std::move(parts));
         return *loop;
     }
@@ -290,6 +294,7 @@ struct world
     std::shared_ptr<dtbridge::test::memory_archive> store =
         std::make_shared<dtbridge::test::memory_archive>();
     std::vector<std::int64_t> rings;
+    std::vector<noted_change> changes;
     std::unique_ptr<poller> loop;
 };
 

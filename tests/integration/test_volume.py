@@ -1,0 +1,71 @@
+"""Answers far larger than memory: what the bridge takes of them, and what it takes of memory meanwhile."""
+import sqlite3
+import time
+import unittest
+
+from rig import BUILD, Bridge, Collector, RigTest, Simulator, bridge_binary, wait_until
+from rig.basics import slow_build
+
+MIB = 1024
+
+
+class Volume(RigTest):
+    @classmethod
+    def setUpClass(cls):
+        bridge_binary()
+
+    def begin(self, **simulator):
+        self.sim = self.own(Simulator(self.folder, "acme", tls=False, **simulator))
+        self.collector = self.own(Collector("tcp"))
+        self.bridge = self.own(Bridge(self.folder.path))
+        self.bridge.destination("siem", address=self.collector.address, transport="tcp", format="cef")
+
+    def assert_small(self):
+        peak = self.bridge.process.resident_kib()
+        print(f"peak resident memory {peak / MIB:.1f} MiB")
+        if BUILD.name == "release":
+            self.assertLess(peak, 64 * MIB)
+
+    def swept(self):
+        """What the last sweep noted: how many the archive holds in its window, and how many of them are not shown."""
+        file = self.folder.path / "dtbridge/state/masters/acme/archive.db"
+        with sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30) as db:
+            return db.execute("SELECT held, gone FROM window WHERE sweep = 1 ORDER BY id DESC LIMIT 1").fetchall()
+
+    def test_answer_of_a_gibibyte(self):
+        """1 GiB for one minute, the shortest window there is: taken as it streams, whole, in bounded memory."""
+        self.begin(generate=50, span="30s")
+        self.bridge.master(self.sim, backfill="1m", timeout=f"{int(240 * slow_build())}s", interval="1s")
+        self.sim.fault("huge", bytes=1 << 30, count=1, **{"with": "elements"})
+        self.bridge.start()
+        wait_until(lambda: not self.sim.state(False)["faults"], 60, "the huge answer was not asked for")
+        self.bridge.wait_for_log("the master answers", 240 * slow_build())
+        self.collector.wait_for(50, 60)
+        self.sim.generate(5)
+        self.collector.wait_for(55, 60)
+        self.assert_small()
+        self.assertEqual(self.collector.count(), 55)
+
+    def test_hundred_thousand_breaches_in_one_window(self):
+        """All created in the same second, so no window can be short enough: each archived and delivered once; a sweep over the
+        same window compares them."""
+        count = 100_000
+        self.begin(generate=count, span="1s", until=int(time.time() * 1000) - 30_000)
+        self.bridge.service["log_level"] = "info"
+        self.bridge.master(self.sim, backfill="2m", timeout=f"{int(240 * slow_build())}s", interval="60s",
+                           reconcile_interval="5s", reconcile_span="10m", reconcile_deep="10m")
+        self.bridge.start()
+        start = time.monotonic()
+        wait_until(lambda: self.collector.count() >= count, 400 * slow_build(),
+                   lambda: f"{self.collector.count()} of {count}\n{self.bridge.log()[-2000:]}", every=1)
+        print(f"{count} breaches in {time.monotonic() - start:.0f} s")
+        self.assert_small()
+        wait_until(lambda: self.swept() == [(count, 0)], 200 * slow_build(), lambda: f"{self.swept()}\n{self.bridge.log()[-2000:]}", every=1)
+        print(f"swept after {time.monotonic() - start:.0f} s")
+        self.assert_small()
+        self.assertEqual(self.collector.count(), count)
+        self.assertNotIn("not shown by the master", self.bridge.log())
+
+
+if __name__ == "__main__":
+    unittest.main()

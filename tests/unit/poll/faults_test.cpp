@@ -1,0 +1,243 @@
+// What happens to masters in days, with scripted answers: no sockets, no sleeping.
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <numeric>
+
+#include <dtbridge/poll/target.hpp>
+
+#include "scripted.hpp"
+
+using namespace dtbridge;
+using namespace dtbridge::poll;
+using dtbridge::poll::test::question;
+using dtbridge::poll::test::reply;
+using dtbridge::poll::test::world;
+
+namespace
+{
+
+constexpr std::int64_t second = 1'000;
+constexpr std::int64_t minute = 60 * second;
+constexpr std::int64_t hour = 60 * minute;
+constexpr std::int64_t day = 24 * hour;
+constexpr std::int64_t t0 = world::start;
+
+using ids = std::vector<std::int64_t>;
+
+ids up_to(std::int64_t last)
+{
+    ids out(static_cast<std::size_t>(last));
+    std::iota(out.begin(), out.end(), 1);
+    return out;
+}
+
+ids sorted(ids all)
+{
+    std::sort(all.begin(), all.end());
+    return all;
+}
+
+reply refused_connection()
+{
+    reply r;
+    r.headless = true;
+    r.breaks = fail(make_error_code(boost::system::errc::connection_refused), "connection refused");
+    return r;
+}
+
+/// A breach every so often, dated by the master's clock, as time goes by.
+struct stream
+{
+    world& w;
+    std::int64_t every;
+    std::int64_t made = 0;
+
+    void operator()(std::size_t)
+    {
+        while ((made + 1) * every < w.time->now().wall - t0)
+        {
+            ++made;
+            w.add(made, w.master->clock() - second);
+        }
+    }
+};
+
+/// Refuses a date further than half an hour from the master's clock, as a master does.
+std::optional<reply> strict_about_dates(const world& w, const question& q)
+{
+    const auto at = [&](std::int64_t ms) {
+        return format_date(date_format::compact, w.master->clock() + ms);
+    };
+    const auto& date = q.headers.at("DTAPI-Date");
+    if (date >= at(-30 * minute) && date <= at(30 * minute))
+        return std::nullopt;
+    reply r;
+    r.status = 400;
+    r.body = R"({"error":"API DATE ERROR"})";
+    return r;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(faults)
+
+BOOST_AUTO_TEST_CASE(a_master_gone_for_a_day_is_caught_up_with)
+{
+    world w;
+    bool gone = false;
+    for (int i = 0; i < 24 * 60; ++i)
+        w.add(i + 1, t0 + i * minute);  // whether the bridge can reach it or not
+    w.master->instead = [&](const question&) -> std::optional<reply> {
+        if (gone)
+            return refused_connection();
+        return std::nullopt;
+    };
+    w.run(10 * minute);
+    gone = true;
+    const auto asked = w.master->questions.size();
+    w.run(day);
+    BOOST_TEST(w.status().error.find("refused") != std::string::npos);
+    BOOST_TEST((w.status().state == poll_state::failing));
+    BOOST_TEST(w.store->records.size() <= 12u);
+    // Once a minute at most, when the back-off has grown.
+    BOOST_TEST(w.master->questions.size() - asked < 2'100u);
+    gone = false;
+    w.run(3 * minute);
+    BOOST_TEST(sorted(w.store->pbids()) == up_to(24 * 60), boost::test_tools::per_element());
+    BOOST_TEST((w.status().state == poll_state::polling));
+    BOOST_TEST(w.status().error == "");
+    // What polling itself brings after a pause is not late.
+    BOOST_TEST(w.status().late == 0);
+    BOOST_TEST(w.status().archived == 24 * 60);
+}
+
+BOOST_AUTO_TEST_CASE(a_bridge_stopped_for_a_day_is_the_same)
+{
+    world w;
+    for (int i = 0; i < 24 * 60; ++i)
+        w.add(i + 1, t0 + i * minute);
+    w.run(10 * minute);
+    w.restart();
+    w.time->advance(day);
+    w.run(3 * minute);
+    BOOST_TEST(sorted(w.store->pbids()) == up_to(24 * 60), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_clock_off_by_forty_minutes_that_jumps_to_and_fro_loses_nothing)
+{
+    for (const std::int64_t first : {40 * minute, -40 * minute})
+    {
+        BOOST_TEST_CONTEXT(first)
+        {
+            world w;
+            stream breaches{w, 7 * second};
+            w.master->ahead = first;
+            w.master->at_question = [&](std::size_t n) { breaches(n); };
+            w.master->instead = [&](const question& q) { return strict_about_dates(w, q); };
+            for (const std::int64_t ahead : {first, -first, std::int64_t{0}, first, std::int64_t{0}})
+            {
+                w.master->ahead = ahead;
+                w.run(20 * minute);
+                BOOST_TEST(*w.status().skew_seconds == ahead / second);
+                BOOST_TEST(w.status().error == "");
+            }
+            w.run(2 * minute);
+            const auto all = sorted(w.store->pbids());
+            BOOST_TEST(all.size() + 3 >= static_cast<std::size_t>(breaches.made));
+            BOOST_TEST(all == up_to(static_cast<std::int64_t>(all.size())), boost::test_tools::per_element());
+            // A refused date costs one question, and no wait.
+            BOOST_TEST(w.outcomes(answer_kind::date_error) <= 6u);
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(shown_three_days_after_its_creation)
+{
+    world w;
+    w.options.reconcile_interval = std::chrono::milliseconds(hour);
+    w.run(2 * hour);
+    w.add(1, w.time->now().wall, w.time->now().wall + 3 * day);
+    // The daily sweep reaches back that far.
+    w.run(3 * day + 26 * hour);
+    BOOST_TEST(w.store->pbids() == (ids{1}), boost::test_tools::per_element());
+    BOOST_TEST(w.status().late == 1);
+}
+
+BOOST_AUTO_TEST_CASE(created_three_days_after_its_activity)
+{
+    world w;
+    w.run(hour);
+    w.add(1, w.time->now().wall, 0, 3 * day);
+    w.run(minute);
+    BOOST_TEST(w.store->pbids() == (ids{1}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(ids_used_again_by_a_replaced_appliance)
+{
+    world w;
+    w.options.reconcile_interval = std::chrono::milliseconds(hour);
+    for (int i = 1; i <= 20; ++i)
+        w.add(i, t0 - i * minute);
+    w.run(90 * minute);
+    BOOST_TEST(w.store->records.size() == 20u);
+    // Restored from nothing: its counter begins anew, and what it had is gone.
+    w.master->breaches.clear();
+    const auto now = w.time->now().wall;
+    for (int i = 1; i <= 20; ++i)
+        w.add(i, now + i * minute);
+    w.run(3 * hour);
+    BOOST_TEST(w.store->records.size() == 40u);
+    BOOST_TEST(w.status().reused_pbids == 20);
+    const auto gone = std::count_if(w.store->kept_differences.begin(),
+                                    w.store->kept_differences.end(),
+                                    [](const difference& d) { return d.what == difference::kind::gone; });
+    BOOST_TEST(gone == 20);
+    BOOST_TEST(w.status().archived == 40);
+}
+
+BOOST_AUTO_TEST_CASE(an_old_appliance_that_ignores_creationtime_is_made_whole)
+{
+    world w;
+    w.options.reconcile_interval = std::chrono::milliseconds(hour);
+    w.master->ignores_creation = true;
+    w.add(1, t0 - 90 * minute, 0, 10 * hour);  // inside the window by its time alone
+    w.add(2, t0 - 80 * minute);
+    w.run(2 * hour);
+    BOOST_TEST(w.status().by_activity);
+    // Created hours after its activity: no poll by activity sees it, the hourly sweep does.
+    w.add(3, w.time->now().wall + minute, 0, 5 * hour);
+    w.run(90 * minute);
+    BOOST_TEST(sorted(w.store->pbids()) == up_to(3), boost::test_tools::per_element());
+    BOOST_TEST(w.status().differences == 1);
+}
+
+BOOST_AUTO_TEST_CASE(an_address_that_answers_nobody_halves_nothing)
+{
+    world w;
+    for (int i = 0; i < 600; ++i)
+        w.add(i + 1, t0 - 20 * hour + i * minute);
+    bool black_hole = true;
+    w.master->instead = [&](const question&) -> std::optional<reply> {
+        if (!black_hole)
+            return std::nullopt;
+        reply r;
+        r.headless = true;
+        r.takes = minute;
+        r.breaks = fail(make_error_code(boost::system::errc::timed_out), "timed out connecting");
+        return r;
+    };
+    w.run(2 * hour);
+    BOOST_TEST(w.outcomes(answer_kind::unreachable) > 20u);
+    BOOST_TEST(w.outcomes(answer_kind::timed_out) == 0u);
+    black_hole = false;
+    const auto asked = w.master->questions.size();
+    w.run(3 * minute);
+    BOOST_TEST(sorted(w.store->pbids()) == up_to(600), boost::test_tools::per_element());
+    // The first slice is still an hour long, as at the start.
+    BOOST_REQUIRE(w.master->questions.size() > asked);
+    BOOST_TEST(w.master->questions[asked].asked().length() == hour);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,540 @@
+// Sweeps and back-fills with scripted answers: no sockets, no sleeping.
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+
+#include "scripted.hpp"
+
+using namespace dtbridge;
+using namespace dtbridge::poll;
+using dtbridge::poll::test::question;
+using dtbridge::poll::test::reply;
+using dtbridge::poll::test::world;
+
+namespace
+{
+
+constexpr std::int64_t second = 1'000;
+constexpr std::int64_t minute = 60 * second;
+constexpr std::int64_t hour = 60 * minute;
+constexpr std::int64_t day = 24 * hour;
+constexpr std::int64_t t0 = world::start;
+
+using ids = std::vector<std::int64_t>;
+
+/// A world that sweeps every hour.
+struct sweeping : world
+{
+    sweeping()
+    {
+        options.reconcile_interval = std::chrono::milliseconds(hour);
+        options.interval = std::chrono::milliseconds(minute);  // polls are not what is looked at
+    }
+
+    void remove(std::int64_t pbid)
+    {
+        std::erase_if(master->breaches, [pbid](const auto& b) { return b.pbid == pbid; });
+    }
+    ids kept(difference::kind what) const
+    {
+        ids out;
+        for (const auto& d : store->kept_differences)
+        {
+            if (d.what == what)
+                out.push_back(d.key.pbid);
+        }
+        std::sort(out.begin(), out.end());
+        return out;
+    }
+    std::size_t asked_by_pbid() const
+    {
+        return static_cast<std::size_t>(
+            std::count_if(master->questions.begin(), master->questions.end(), [](const question& q) {
+                return q.query.contains("pbid");
+            }));
+    }
+    /// The newest that a sweep recorded.
+    window_counts last_sweep() const
+    {
+        for (auto w = store->recorded.rbegin(); w != store->recorded.rend(); ++w)
+        {
+            if (w->sweep)
+                return *w;
+        }
+        return {};
+    }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(sweeps)
+
+BOOST_AUTO_TEST_CASE(a_sweep_finds_what_polling_cannot)
+{
+    world w;
+    w.options.reconcile_interval = std::chrono::milliseconds(hour);
+    w.run(3 * hour);
+    // Shown three days after its creation; and by an appliance that only knows activity, created days after
+    // its time.
+    w.add(1, t0 - 12 * hour, t0 + 4 * hour);
+    w.add(2, t0 + 4 * hour, 0, 20 * hour);
+    w.run(3 * hour);
+    ids all = w.store->pbids();
+    std::sort(all.begin(), all.end());
+    BOOST_TEST(all == (ids{1, 2}), boost::test_tools::per_element());
+    BOOST_TEST(w.status().late == 1);
+    BOOST_TEST(w.status().differences == 1);
+    BOOST_TEST(w.status().sweeps >= 5);
+    const auto sweep = std::find_if(w.store->recorded.begin(),
+                                    w.store->recorded.end(),
+                                    [](const window_counts& c) { return c.sweep && c.late == 1; });
+    BOOST_REQUIRE((sweep != w.store->recorded.end()));
+    BOOST_TEST(sweep->shown == 2);
+    BOOST_TEST(sweep->archived == 1);
+    BOOST_TEST(sweep->end - sweep->start == 24 * hour);
+    // Sweeps do not disturb polling: no more than a poll's time between polls.
+    std::int64_t last = 0;
+    for (const auto& q : w.master->questions)
+    {
+        if (q.get("creationtime") != "true")
+            continue;
+        if (last != 0)
+            BOOST_TEST(q.wall - last < 12 * second);
+        last = q.wall;
+    }
+}
+
+BOOST_AUTO_TEST_CASE(an_old_appliance_is_made_whole_by_sweeps)
+{
+    world w;
+    w.options.reconcile_interval = std::chrono::milliseconds(hour);
+    w.master->ignores_creation = true;
+    w.run(3 * hour);
+    // Found by nobody who asks by activity for the last minutes.
+    w.add(1, w.time->now().wall + minute, 0, 3 * hour);
+    w.run(2 * hour);
+    BOOST_TEST(w.store->pbids() == (ids{1}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(the_first_sweep_is_deep_and_takes_what_is_older_without_calling_it_late)
+{
+    world w;
+    w.options.reconcile_interval = std::chrono::milliseconds(hour);
+    w.add(1, t0 - 5 * day);
+    w.run(2 * hour);
+    BOOST_TEST(w.store->pbids() == (ids{1}), boost::test_tools::per_element());
+    BOOST_TEST(w.status().late == 0);
+    BOOST_TEST(w.status().differences == 0);
+    BOOST_TEST(w.store->recorded.front().sweep == true);
+}
+
+BOOST_AUTO_TEST_CASE(sweeps_ask_for_minimal_where_that_saves)
+{
+    world w;
+    w.options.reconcile_interval = std::chrono::milliseconds(hour);
+    w.options.reconcile_deep = std::chrono::milliseconds(day);
+    // 6 KB a minute are 8.6 MB a day.
+    const std::string pad = R"(,"pad":")" + std::string(6'000, 'p') + "\"";
+    for (int i = 0; i < 24 * 60; ++i)
+    {
+        w.add(i + 1, t0 - 24 * hour + (i + 1) * minute);
+        w.master->breaches.back().left_out = pad;
+    }
+    w.run(2 * hour);
+    const auto minimal = [&](const question& q) { return q.get("minimal") == "true"; };
+    BOOST_TEST(std::count_if(w.master->questions.begin(), w.master->questions.end(), minimal) > 0);
+    const auto by_pbid = [](const question& q) { return q.query.contains("pbid"); };
+    BOOST_TEST(std::count_if(w.master->questions.begin(), w.master->questions.end(), by_pbid) == 0);
+    BOOST_TEST(w.store->records.size() == 1440u);
+    // What is missing is fetched in full, by its pbid.
+    w.add(5'000, t0 - 19 * hour + 1, w.time->now().wall);
+    w.run(2 * hour);
+    BOOST_TEST(std::count_if(w.master->questions.begin(), w.master->questions.end(), by_pbid) == 1);
+    BOOST_REQUIRE(w.store->records.size() == 1441u);
+    BOOST_TEST(w.store->records.back().body.find("\"model\"") != std::string::npos);
+    BOOST_TEST(w.status().late == 1);
+}
+
+BOOST_AUTO_TEST_CASE(minimal_answers_without_creation_are_not_used)
+{
+    world w;
+    w.options.reconcile_interval = std::chrono::milliseconds(hour);
+    const std::string pad = R"(,"pad":")" + std::string(6'000, 'p') + "\"";
+    for (int i = 0; i < 24 * 60; ++i)
+    {
+        w.add(i + 1, t0 - 24 * hour + (i + 1) * minute);
+        w.master->breaches.back().left_out = pad;
+    }
+    w.master->instead = [&](const question& q) -> std::optional<reply> {
+        if (q.get("minimal") != "true")
+            return std::nullopt;
+        reply r;
+        r.body = R"([{"pbid":1,"time":1703984380000,"model":{}}])";
+        return r;
+    };
+    w.run(2 * hour);
+    const auto minimal = [&](const question& q) { return q.get("minimal") == "true"; };
+    BOOST_TEST(std::count_if(w.master->questions.begin(), w.master->questions.end(), minimal) == 1);
+    BOOST_TEST(w.store->records.size() == 1440u);
+    BOOST_TEST(w.status().late == 0);
+}
+
+BOOST_AUTO_TEST_CASE(sweeps_note_what_changed_about_a_breach)
+{
+    world w;
+    w.options.reconcile_interval = std::chrono::milliseconds(hour);
+    w.add(1, t0 - hour);
+    w.add(2, t0 - hour + 1);
+    w.run(2 * hour);
+    w.master->breaches[0].extra = R"(,"acknowledged":{"time":1,"username":"x"},"commentCount":3)";
+    w.run(2 * hour);
+    const auto* r = w.store->by_key({1, t0 - hour});
+    BOOST_REQUIRE(r != nullptr);
+    BOOST_REQUIRE(r->changes.size() == 1u);
+    BOOST_TEST(r->changes[0].acknowledged);
+    BOOST_TEST(r->changes[0].comment_count == 3);
+    BOOST_TEST(w.status().state_changes == 1);
+    w.master->breaches[0].extra.clear();
+    w.run(2 * hour);
+    BOOST_TEST(r->changes.size() == 2u);
+    BOOST_TEST(w.store->by_key({2, t0 - hour + 1})->changes.empty());
+}
+
+BOOST_AUTO_TEST_CASE(what_polling_missed_is_kept_by_pbid)
+{
+    sweeping w;
+    w.run(3 * hour);
+    w.add(7, t0 - 12 * hour, t0 + 4 * hour);  // shown sixteen hours after its creation
+    w.run(3 * hour);
+    BOOST_TEST(w.kept(difference::kind::late) == (ids{7}), boost::test_tools::per_element());
+    BOOST_TEST(w.status().differences == 1);
+    // The window that found it, and the one after: held is what the archive has.
+    BOOST_TEST(w.last_sweep().shown == 1);
+    BOOST_TEST(w.last_sweep().held == 1);
+    BOOST_TEST(w.last_sweep().late == 0);
+    BOOST_TEST(w.last_sweep().gone == 0);
+}
+
+BOOST_AUTO_TEST_CASE(what_the_api_shows_no_longer_is_named_once)
+{
+    sweeping w;
+    for (int i = 1; i <= 10; ++i)
+        w.add(i, t0 - i * hour);
+    w.run(90 * minute);
+    BOOST_TEST(w.store->records.size() == 10u);
+    BOOST_TEST(w.last_sweep().held == 10);
+    BOOST_TEST(w.asked_by_pbid() == 0u);
+    w.remove(3);
+    w.remove(4);
+    w.run(2 * hour);
+    BOOST_TEST(w.kept(difference::kind::gone) == (ids{3, 4}), boost::test_tools::per_element());
+    BOOST_TEST(w.kept(difference::kind::late).empty());
+    BOOST_TEST(w.status().differences == 2);
+    BOOST_TEST(w.last_sweep().shown == 8);
+    BOOST_TEST(w.last_sweep().held == 10);
+    BOOST_TEST(w.last_sweep().gone == 2);
+    // Each was asked for by its pbid before it was believed, and not again by later sweeps.
+    BOOST_TEST(w.asked_by_pbid() == 2u);
+    const auto sweeps_before = w.status().sweeps;
+    w.run(3 * hour);
+    BOOST_TEST(w.status().sweeps > sweeps_before);
+    BOOST_TEST(w.asked_by_pbid() == 2u);
+    BOOST_TEST(w.status().differences == 2);
+    // A restart does not name them anew.
+    w.restart();
+    w.run(2 * hour);
+    BOOST_TEST(w.status().differences == 0);
+    // Shown again: settled.
+    w.add(3, t0 - 3 * hour);
+    w.run(2 * hour);
+    BOOST_TEST(w.kept(difference::kind::gone) == (ids{4}), boost::test_tools::per_element());
+    BOOST_TEST(w.last_sweep().gone == 1);
+}
+
+BOOST_AUTO_TEST_CASE(a_breach_that_moved_out_of_its_window_is_not_gone)
+{
+    sweeping w;
+    w.add(1, t0 - 5 * hour);
+    w.add(2, t0 - 6 * hour);
+    w.run(90 * minute);
+    // The API shows another time for it now, as versions differ in what time is.
+    w.master->breaches[0].time = t0 - 40 * day;
+    w.run(5 * hour);
+    BOOST_TEST(w.kept(difference::kind::gone).empty());
+    BOOST_TEST(w.asked_by_pbid() == 1u);
+    BOOST_TEST(w.last_sweep().gone == 0);
+}
+
+BOOST_AUTO_TEST_CASE(many_that_are_gone_are_not_all_asked_for)
+{
+    sweeping w;
+    for (int i = 1; i <= 500; ++i)
+        w.add(i, t0 - i * minute);
+    w.run(90 * minute);
+    BOOST_TEST(w.store->records.size() == 500u);
+    w.master->breaches.clear();  // restored from before
+    w.run(2 * hour);
+    BOOST_TEST(w.kept(difference::kind::gone).size() == 500u);
+    BOOST_TEST(w.asked_by_pbid() == 32u);
+}
+
+BOOST_AUTO_TEST_CASE(a_narrowed_query_says_nothing_about_what_is_gone)
+{
+    sweeping w;
+    w.options.query = {{"includesuppressed", "true"}};  // leaves out what is acknowledged
+    w.add(1, t0 - 5 * hour);
+    w.run(90 * minute);
+    w.remove(1);
+    w.run(3 * hour);
+    BOOST_TEST(w.kept(difference::kind::gone).empty());
+    BOOST_TEST(w.asked_by_pbid() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(minimal_sweeps_see_what_is_gone_too)
+{
+    sweeping w;
+    w.options.reconcile_deep = std::chrono::milliseconds(day);
+    const std::string pad = R"(,"pad":")" + std::string(6'000, 'p') + "\"";
+    for (int i = 0; i < 24 * 60; ++i)
+    {
+        w.add(i + 1, t0 - 24 * hour + (i + 1) * minute);
+        w.master->breaches.back().left_out = pad;
+    }
+    w.run(2 * hour);
+    BOOST_TEST(w.store->records.size() == 1440u);
+    w.remove(1000);
+    w.run(2 * hour);
+    const auto minimal = [&](const question& q) { return q.get("minimal") == "true"; };
+    BOOST_TEST(std::count_if(w.master->questions.begin(), w.master->questions.end(), minimal) > 0);
+    BOOST_TEST(w.kept(difference::kind::gone) == (ids{1000}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_breach_shown_and_not_to_be_had_is_kept_as_withheld)
+{
+    sweeping w;
+    w.options.reconcile_deep = std::chrono::milliseconds(day);
+    const std::string pad = R"(,"pad":")" + std::string(6'000, 'p') + "\"";
+    for (int i = 0; i < 24 * 60; ++i)
+    {
+        w.add(i + 1, t0 - 24 * hour + (i + 1) * minute);
+        w.master->breaches.back().left_out = pad;
+    }
+    w.run(2 * hour);
+    w.add(5'000, t0 - 19 * hour + 1, w.time->now().wall);
+    w.master->instead = [](const question& q) -> std::optional<reply> {
+        if (q.get("pbid") != "5000")
+            return std::nullopt;
+        reply r;
+        r.status = 404;
+        return r;
+    };
+    w.run(2 * hour);
+    BOOST_TEST(w.kept(difference::kind::withheld) == (ids{5'000}), boost::test_tools::per_element());
+    BOOST_TEST(w.store->records.size() == 1440u);
+}
+
+BOOST_AUTO_TEST_CASE(a_sweep_that_fails_in_the_middle_counts_once)
+{
+    sweeping w;
+    for (int i = 1; i <= 200; ++i)
+        w.add(i, t0 - i * hour);
+    bool failing = false;
+    std::size_t bad = 0;
+    w.master->instead = [&](const question& q) -> std::optional<reply> {
+        // Every third question of a sweep is not answered.
+        if (!failing || q.get("creationtime") == "true" || ++bad % 3 != 0)
+            return std::nullopt;
+        reply r;
+        r.status = 503;
+        return r;
+    };
+    w.run(90 * minute);
+    failing = true;
+    w.remove(10);
+    w.run(30 * hour);
+    BOOST_TEST(bad > 10u);
+    BOOST_TEST(w.kept(difference::kind::gone) == (ids{10}), boost::test_tools::per_element());
+    bool deep = false;
+    for (const auto& c : w.store->recorded)
+    {
+        if (!c.sweep || c.end - c.start < 8 * day || c.gone == 0)
+            continue;
+        deep = true;
+        BOOST_TEST(c.gone == 1);
+        BOOST_TEST(c.held == c.shown + 1);
+    }
+    BOOST_TEST(deep);
+}
+
+BOOST_AUTO_TEST_CASE(polls_see_changed_states_within_their_overlap)
+{
+    world w;  // no sweep at all
+    w.add(1, t0 - 2 * minute);
+    w.add(2, t0 - 2 * minute);
+    w.run(2 * minute);
+    BOOST_TEST(w.changes.empty());
+    w.master->breaches[0].extra =
+        R"(,"acknowledged":{"time":1704070000000,"username":"jo\nx"},"commentCount":1)";
+    w.run(2 * minute);
+    BOOST_REQUIRE(w.changes.size() == 1u);
+    BOOST_TEST(w.changes[0].key.pbid == 1);
+    BOOST_TEST(!w.changes[0].was_acknowledged);
+    BOOST_TEST(w.changes[0].now.acknowledged);
+    BOOST_TEST(w.changes[0].now.comment_count == 1);
+    BOOST_TEST(w.changes[0].now.acknowledged_at.value() == 1704070000000);
+    BOOST_TEST(w.changes[0].acknowledged_by.find('\n') == std::string::npos);
+    BOOST_TEST(w.changes[0].acknowledged_by.substr(0, 2) == "jo");
+    w.master->breaches[0].extra = R"(,"acknowledged":false)";
+    w.run(2 * minute);
+    BOOST_REQUIRE(w.changes.size() == 2u);
+    BOOST_TEST(w.changes[1].was_acknowledged);
+    BOOST_TEST(!w.changes[1].now.acknowledged);
+    BOOST_TEST(w.status().state_changes == 2);
+}
+
+BOOST_AUTO_TEST_CASE(a_minimal_answer_without_acknowledged_says_nothing_about_it)
+{
+    sweeping w;
+    w.options.reconcile_deep = std::chrono::milliseconds(day);
+    const std::string pad = R"(,"acknowledged":true,"pad":")" + std::string(6'000, 'p') + "\"";
+    for (int i = 0; i < 24 * 60; ++i)
+    {
+        w.add(i + 1, t0 - 24 * hour + (i + 1) * minute);
+        w.master->breaches.back().left_out = pad;
+    }
+    w.run(4 * hour);
+    const auto minimal = [&](const question& q) { return q.get("minimal") == "true"; };
+    BOOST_TEST(std::count_if(w.master->questions.begin(), w.master->questions.end(), minimal) > 0);
+    BOOST_TEST(w.changes.empty());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(backfill)
+
+namespace
+{
+
+outcome<backfill_report> ask_again(
+    world& w, std::int64_t from, std::int64_t to, backfill_progress progress = {}, bool only = true)
+{
+    w.make();
+    window wanted;
+    wanted.start = from;
+    wanted.end = to - 1;
+    auto task = w.loop->backfill(wanted, only, std::move(progress));
+    return dtbridge::test::run_coro(w.io, std::move(task), std::chrono::seconds(10));
+}
+
+struct watcher
+{
+    std::vector<std::int64_t>* reached;
+    std::size_t stop_after = 1'000;
+
+    awaitable<bool> operator()(std::int64_t at, const backfill_report&) const
+    {
+        reached->push_back(at);
+        return say(reached->size() < stop_after);
+    }
+    static awaitable<bool> say(bool go_on) { co_return go_on; }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(archives_a_span_beside_polling)
+{
+    world w;
+    for (int i = 0; i < 100; ++i)
+        w.add(i + 1, t0 - 30 * day + i * hour);
+    w.run(minute);
+    BOOST_TEST(w.store->records.empty());
+    const auto position = w.store->stored->position;
+    std::vector<std::int64_t> reached;
+    w.time->until(hour);
+    const auto report = ask_again(w, t0 - 30 * day + 10 * hour, t0 - 30 * day + 20 * hour, watcher{&reached});
+    BOOST_REQUIRE(report.has_value());
+    BOOST_TEST(report->archived == 10);
+    BOOST_TEST(w.store->records.size() == 10u);
+    BOOST_TEST(w.store->records.front().archive_only);
+    BOOST_TEST(w.store->records.front().key.pbid == 11);  // from inclusive
+    BOOST_TEST(w.store->records.back().key.pbid == 20);   // to exclusive
+    BOOST_TEST(w.rings.empty());
+    BOOST_TEST(reached.back() == t0 - 30 * day + 20 * hour - 1);
+    BOOST_TEST(w.store->stored->position == position);
+    // Once per breach: again, it brings nothing.
+    const auto same = ask_again(w, t0 - 30 * day + 10 * hour, t0 - 30 * day + 20 * hour);
+    BOOST_REQUIRE(same.has_value());
+    BOOST_TEST(same->archived == 0);
+    BOOST_TEST(same->repeated >= 10);  // what lies on the edge of two questions comes with both
+    // It gives up on a master that stays bad.
+    w.master->instead = [](const question&) {
+        reply r;
+        r.status = 503;
+        return r;
+    };
+    const auto failed = ask_again(w, t0 - 30 * day, t0 - 29 * day);
+    BOOST_REQUIRE(!failed.has_value());
+    BOOST_TEST(failed.error().detail.find("503") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(delivers_where_asked)
+{
+    world w;
+    w.add(1, t0 - 30 * day);
+    w.time->until(hour);
+    const auto report = ask_again(w, t0 - 31 * day, t0 - 29 * day, {}, false);
+    BOOST_REQUIRE(report.has_value());
+    BOOST_TEST(!w.store->records.at(0).archive_only);
+    BOOST_TEST(w.rings.size() == 1u);
+}
+
+BOOST_AUTO_TEST_CASE(ends_when_nobody_listens_and_goes_on_when_run_again)
+{
+    world w;
+    for (int i = 0; i < 200; ++i)
+        w.add(i + 1, t0 - 30 * day + i * hour);
+    std::vector<std::int64_t> reached;
+    w.time->until(day);
+    const auto cut = ask_again(w, t0 - 30 * day, t0 - 20 * day, watcher{&reached, 3});
+    BOOST_REQUIRE(!cut.has_value());
+    BOOST_TEST(reached.size() == 3u);
+    BOOST_TEST(!w.store->records.empty());
+    BOOST_TEST(w.store->records.size() < 200u);
+    const auto whole = ask_again(w, t0 - 30 * day, t0 - 20 * day, watcher{&reached});
+    BOOST_REQUIRE(whole.has_value());
+    BOOST_TEST(w.store->records.size() == 200u);
+}
+
+BOOST_AUTO_TEST_CASE(a_master_that_ignores_creation_is_asked_from_earlier_on)
+{
+    world w;
+    w.master->ignores_creation = true;
+    w.add(1, t0 - 30 * day, 0, 20 * hour);  // began twenty hours before it was created
+    w.add(
+        2, t0 - 30 * day - 10 * minute, 0, -20 * minute);  // its time lies in the span, its creation does not
+    w.time->until(day);
+    const auto report = ask_again(w, t0 - 30 * day - minute, t0 - 29 * day);
+    BOOST_REQUIRE(report.has_value());
+    BOOST_TEST(w.store->pbids() == (ids{1}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(too_large_answers_are_halved)
+{
+    world w;
+    for (int i = 0; i < 100; ++i)
+        w.add(i + 1, t0 - 30 * day + i * minute);
+    w.master->instead = [](const question& q) -> std::optional<reply> {
+        if (q.asked().length() <= 10 * minute)
+            return std::nullopt;
+        reply r;
+        r.breaks = fail(errc::over_limit, "too much");
+        return r;
+    };
+    w.time->until(day);
+    const auto report = ask_again(w, t0 - 30 * day, t0 - 30 * day + 2 * hour);
+    BOOST_REQUIRE(report.has_value());
+    BOOST_TEST(w.store->records.size() == 100u);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
