@@ -1261,6 +1261,8 @@ struct delivery::impl
         auto record = work.record;
         record.policy_hash = m->policy_hash;
         record.fields_hash = m->fields_hash;
+        // A summary may have told of what is saved only now; what it tells of later it notes itself.
+        limiter.note_told(record.windows);
         auto saved = co_await m->store->confirm(name, std::move(record));
         co_return saved;
     }

@@ -469,6 +469,20 @@ void throttles::put_back(const std::vector<throttle_window>& windows)
         }
 }
 
+void throttles::note_told(std::vector<throttle_window>& windows) const
+{
+    for (auto& given : windows)
+        for (const auto& place : impl_->places)
+        {
+            const auto at = place.windows.find(given.key);
+            if (place.identity != given.throttle || at == place.windows.end())
+                continue;
+            for (const auto& s : at->second.shares)
+                if (s.as.master == given.master && s.as.start == given.start)
+                    given.summed_up = std::max(given.summed_up, s.as.summed_up);
+        }
+}
+
 void throttles::restore(std::string_view master, const std::vector<throttle_window>& windows)
 {
     auto& p = *impl_;

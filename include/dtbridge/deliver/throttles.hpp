@@ -69,6 +69,8 @@ public:
     std::vector<throttle_window> take_changes(std::string_view master);
     /// What take_changes() gave was not saved: it counts as changed again.
     void put_back(const std::vector<throttle_window>& windows);
+    /// Brings rows that wait to be saved up to what summaries told of since.
+    void note_told(std::vector<throttle_window>& windows) const;
     /// Windows that a restart goes on with: what take_changes() gave, for one master. Those of throttles that
     /// are no longer there are passed over.
     void restore(std::string_view master, const std::vector<throttle_window>& windows);
