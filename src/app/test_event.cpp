@@ -79,6 +79,14 @@ std::string verdict_of(transport::protocol kind)
            "itself";
 }
 
+/// What goes over the wire. RELP's connection frames by itself: "open" is number 1, so this is number 2.
+std::string wire_bytes(transport::wire w, const transport::batch& b)
+{
+    if (w != transport::wire::relp)
+        return std::string(b.bytes());
+    return "2 syslog " + std::to_string(b.bytes().size()) + ' ' + std::string(b.bytes()) + '\n';
+}
+
 /// Sends and waits for the confirmation; answers what is wrong, "" for nothing.
 awaitable<std::string> send_and_wait(connection& c, const transport::batch& b, doorbell& changed)
 {
@@ -131,8 +139,9 @@ awaitable<boost::json::object> send_test_event(const config::destination& d)
     }
     transport::batch b(frames);
     b.add(message);
-    o["bytes"] = std::string(b.bytes());
-    o["size"] = b.bytes().size();
+    const auto bytes = wire_bytes(frames, b);
+    o["bytes"] = bytes;
+    o["size"] = bytes.size();
 
     auto ex = co_await asio::this_coro::executor;
     auto changed = std::make_shared<doorbell>(ex);

@@ -404,6 +404,22 @@ class Destinations(ConnectTest):
         rsyslog = self.own(Rsyslog(self.folder, self.pki))
         self.refusals(f"localhost:{rsyslog.tls}", True)
 
+    def test_relp(self):
+        """A RELP session is opened and closed again; a collector that speaks none is found out. Real rsyslog, plain and with certificates."""
+        rsyslog = self.own(Rsyslog(self.folder, self.pki))
+        rsyslog.need_relp()
+        c = self.one(address=f"localhost:{rsyslog.relp}", transport="relp")
+        self.assertTrue(c["ok"], c)
+        self.assertIn("opened a RELP session", c["verdict"])
+        self.assertNotIn("tls", c)
+        c = self.one(address=f"localhost:{rsyslog.relp_tls}", transport="relp+tls", tls=self.tls("client"))
+        self.assertTrue(c["ok"], c)
+        self.assertEqual(c["transport"], "relp+tls")
+        self.assertEqual(c["client_certificate"]["subject"], "CN=client.test")
+        self.assertFalse(self.one(address=f"localhost:{rsyslog.relp_tls}", transport="relp+tls", tls=self.tls("stranger"))["ok"])
+        other = self.own(Collector("tcp"))
+        self.assertFalse(self.one(address=other.address, transport="relp")["ok"])
+
     def test_syslog_ng(self):
         """Another, with another TLS library's habits."""
         syslog_ng = self.own(SyslogNg(self.folder, self.pki))
@@ -470,6 +486,17 @@ class TestEvents(ConnectTest):
         answer = self.sent()
         self.assertTrue(answer["ok"], answer)
         self.collector.wait_for(1)
+
+    def test_relp(self):
+        """The collector's answer is the confirmation; the frame with its number is what is printed."""
+        self.destination("relp", format="cef")
+        answer = self.sent()
+        self.assertTrue(answer["ok"], answer)
+        self.assertIn("the collector answered", answer["verdict"])
+        self.assertEqual(answer["framing"], "relp")
+        self.assertRegex(answer["bytes"], r"(?s)^2 syslog \d+ <165>.*\n$")
+        self.assertIn(answer["bytes"].encode(), bytes(self.collector.raw))
+        self.assertEqual(self.collector.count(), 1)
 
     def test_refused_certificate(self):
         """The handshake is done, the event written, and the alert comes: not confirmed."""
