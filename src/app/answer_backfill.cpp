@@ -77,7 +77,7 @@ awaitable<boost::json::object> service::impl::answer_backfill(boost::json::objec
         co_return refusal(name + ": the archive is full and polling is paused (when_full = \"pause\")");
     if (backfilling.contains(name))
         co_return refusal(name + ": a back-fill of this master is already running");
-    auto wire = poll::make_exchange(m->second.options, "dtbridge/" DTBRIDGE_VERSION);
+    auto wire = poll::make_exchange(m->second.options, program_agent);
     if (!wire)
         co_return refusal(wire.error().detail);
     const one_at_a_time busy(backfilling, name);

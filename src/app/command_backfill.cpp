@@ -77,7 +77,7 @@ awaitable<outcome<poll::backfill_report>> work(archive_pool& pool, order what, v
     auto store = co_await archive::open(pool, what.master.name, what.master.formerly);
     if (!store)
         co_return store.error();
-    auto wire = poll::make_exchange(what.master, "dtbridge/" DTBRIDGE_VERSION);
+    auto wire = poll::make_exchange(what.master, program_agent);
     if (!wire)
         co_return wire.error();
     const auto ex = co_await asio::this_coro::executor;

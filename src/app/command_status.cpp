@@ -101,7 +101,7 @@ boost::json::object status_at_rest(const config::configuration& c)
         destinations.push_back(to_json(s));
     }
     boost::json::object o;
-    o["version"] = DTBRIDGE_VERSION;
+    o["version"] = program_version;
     o["started"] = nullptr;
     o["ready"] = false;
     reasons.push_back(boost::json::value("no service runs with the state folder " + c.service.state_dir +

@@ -21,6 +21,7 @@
 #include "app/policy_file.hpp"
 #include "app/standard_output.hpp"
 #include "app/terminal.hpp"
+#include "app/version.hpp"
 
 namespace dtbridge::app
 {
@@ -209,7 +210,7 @@ int compare(const parsed& said, reading what, const config::configuration& c)
     report.from = what.span.from;
     report.to = what.span.to;
     report.made = now_ms();
-    report.version = DTBRIDGE_VERSION;
+    report.version = program_version;
     note_throttles(policy, report.notes);
     if (said.has("against"))
         note_throttles(other, report.notes);

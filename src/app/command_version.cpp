@@ -16,7 +16,7 @@ int version(const arguments& args)
 {
     if (!parse(args, "version", {}))
         return exit_done;
-    std::cout << "dtbridge " << DTBRIDGE_VERSION << '\n'
+    std::cout << "dtbridge " << program_version << '\n'
               << OpenSSL_version(OPENSSL_VERSION) << '\n'
               << "SQLite " << sqlite3_libversion() << '\n'
               << "zstd " << ZSTD_versionString() << '\n'

@@ -128,7 +128,7 @@ awaitable<boost::json::object> check_master(const connect_target& target)
 {
     const auto& m = target.master;
     const auto limit = std::min<steady_clock::duration>(m.timeout, master_limit);
-    std::string agent = "dtbridge/" DTBRIDGE_VERSION;
+    std::string agent = program_agent;
     const auto time = now_ms() + target.master_skew;
     const auto r = co_await poll::probe(m, std::move(agent), time, limit);
     boost::json::object o;

@@ -12,7 +12,7 @@ deliver::settings to_settings(const config::destination& d)
     s.options = d.options;
     s.policy = d.policy;
     s.fields_text = d.fields_text;
-    s.version = DTBRIDGE_VERSION;
+    s.version = program_version;
     format::field_map fields;
     if (d.options.format.format != format::kind::json)
     {

@@ -30,7 +30,6 @@ namespace
 
 using namespace std::chrono_literals;
 constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
-constexpr const char* user_agent = "dtbridge/" DTBRIDGE_VERSION;
 
 // A clean stop takes at most 5 s (TimeoutStopSec and the contract): 1 s for polls, then the deliveries.
 constexpr auto polls_limit = 1s;
@@ -127,7 +126,7 @@ void service::impl::start_poller(master& m)
 {
     if (stopping)
         return;
-    auto wire = poll::make_exchange(m.options, user_agent);
+    auto wire = poll::make_exchange(m.options, program_agent);
     if (!wire)
     {
         if (m.error != wire.error().detail)
@@ -742,7 +741,7 @@ awaitable<int> service::run(config::configuration first)
     if (const auto interval = self.notify.watchdog_interval(); interval.count() > 0)
         self.others.spawn("watchdog", self.feed_watchdog(interval));
 
-    log::info("service", "", "started", {{"version", DTBRIDGE_VERSION}, {"serves", self.summary()}});
+    log::info("service", "", "started", {{"version", program_version}, {"serves", self.summary()}});
     self.notify.ready(self.summary());
 
     while (!self.failed)

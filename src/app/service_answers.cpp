@@ -21,7 +21,7 @@ namespace dtbridge::app
 boost::json::object service::impl::status_json() const
 {
     boost::json::object o;
-    o["version"] = DTBRIDGE_VERSION;
+    o["version"] = program_version;
     o["started"] = rfc3339_ms(started);
     boost::json::array reasons, master_list, destination_list;
     const auto now = look_at_health();

@@ -210,7 +210,7 @@ web::response service::impl::answer_metrics(const web::request& r) const
     exposition e;
     const auto now = now_ms();
     e.metric("dtbridge_build_info", type::gauge, "Version of the bridge.")
-        .sample({{"version", DTBRIDGE_VERSION}}, std::int64_t{1});
+        .sample({{"version", program_version}}, std::int64_t{1});
     e.metric("dtbridge_ready", type::gauge, "1 while /readyz says so.")
         .sample({}, std::int64_t{look_at_health().broken.empty()});
     e.metric("dtbridge_config_reload_success", type::gauge, "1 unless the last reload found a bad file.")

@@ -87,7 +87,7 @@ awaitable<outcome<master_answer>> signed_get(poll::master_options m,
                                              std::string target,
                                              std::int64_t master_ms)
 {
-    auto wire = poll::make_exchange(m, "dtbridge/" DTBRIDGE_VERSION);
+    auto wire = poll::make_exchange(m, program_agent);
     if (!wire)
         co_return wire.error();
     net::http_request request;

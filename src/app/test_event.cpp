@@ -131,7 +131,7 @@ awaitable<boost::json::object> send_test_event(const config::destination& d)
         e.master = d.options.masters.front();  // so that the header's host is that of a breach
     auto formatter = make_formatter(d);
     std::string message;
-    if (formatter.bridge_event(e, DTBRIDGE_VERSION, message) == format::verdict::undeliverable)
+    if (formatter.bridge_event(e, program_version, message) == format::verdict::undeliverable)
     {
         o["problem"] =
             "the event does not fit into max_message of " + std::to_string(options.max_message) + " bytes";
