@@ -708,7 +708,7 @@ BOOST_AUTO_TEST_CASE(an_inventory_is_read_and_its_rows_are_reported_by_line)
         BOOST_TEST(l.value.enrich[0].path == f / "assets.csv");
         BOOST_TEST(l.value.enrich[0].inventory->size() == 1u);
         BOOST_TEST(l.value.enrich[1].master == "beta");
-        BOOST_TEST((l.value.enrich[1].key == rules::inventory_key::hostname));
+        BOOST_TEST((l.value.enrich[1].key == dtbridge::rules::inventory_key::hostname));
     }
     // A master that wants none says so.
     auto without = f.load(std::string(master) + second + "[master.enrich]\nfile = \"\"\n" +
