@@ -28,8 +28,12 @@ class Relp(RigTest):
                                 tls={"ca_file": str(self.pki.ca), "cert_file": str(self.pki.client), "key_file": str(self.pki.client_key)})
 
     def arrived(self):
-        return {"plain": [messages.json_pbid(line) for line in self.rsyslog.lines("relp.raw")],
-                "secured": [messages.cef_pbid(line) for line in self.rsyslog.lines("relp_tls.raw")]}
+        return {"plain": [messages.json_pbid(m) for m in self.whole("relp.raw")],
+                "secured": [messages.cef_pbid(m) for m in self.whole("relp_tls.raw")]}
+
+    def whole(self, name):
+        """rsyslog writes a long message in pieces: one that kill -9 cut (and that was not answered) has the next one behind it."""
+        return [line[line.rindex("<165>"):] for line in self.rsyslog.lines(name) if "<165>" in line]
 
     def wait_for_all(self, deadline=90):
         expected = set(self.sim.pbids())
