@@ -91,7 +91,7 @@ class World:
             c.start()
         for m in self.masters:
             m.start()
-            self.bridge.master(m.sim, name=m.name, backfill="2h", timeout="20s", reconcile_interval="20s",
+            self.bridge.master(m.sim, name=m.name, backfill="2h", timeout="30s", reconcile_interval="20s",
                                reconcile_span="5h")
         cef, jsons, leef = self.collectors
         keys = {"header": "rfc5424", "hostname": "master"}
