@@ -10,18 +10,6 @@ namespace dtbridge::app
 namespace
 {
 
-// The contract names these; until they are built they refuse, so that no script takes silence for success.
-template <std::size_t Index>
-int not_built(const arguments&);
-
-constexpr std::array<std::string_view, 1> later = {"recover"};
-
-template <std::size_t Index>
-int not_built(const arguments&)
-{
-    throw usage_error("`" + std::string(later[Index]) + "` is not built yet in this version");
-}
-
 constexpr std::array table = {
     command{"run", "[--config F]", "runs the service", run},
     command{"check",
@@ -79,7 +67,10 @@ constexpr std::array table = {
             "[--dry-run]",
             "sends archived breaches to a destination again",
             replay},
-    command{"recover", "", "not built yet", not_built<0>},
+    command{"recover",
+            "--master M | --service [--state-dir D]",
+            "saves what is readable of a master's damaged archive into a new one",
+            recover},
 };
 
 }  // namespace

@@ -22,6 +22,7 @@ int replay(const arguments& args);
 int export_breaches(const arguments& args);
 int tune_policy(const arguments& args);
 int models(const arguments& args);
+int recover(const arguments& args);
 int version(const arguments& args);
 int test(const arguments& args);
 int setup(const arguments& args);

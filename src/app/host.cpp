@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include <grp.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +20,13 @@ std::string host_name()
     if (::gethostname(name, sizeof name - 1) != 0 || name[0] == '\0')
         return "localhost";
     return name;
+}
+
+void forbid_cores()
+{
+    // systemd-coredump keeps none either where the limit is 0, though the kernel hands it the memory.
+    const rlimit none = {0, 0};
+    ::setrlimit(RLIMIT_CORE, &none);
 }
 
 void ignore_broken_pipes()

@@ -8,6 +8,9 @@ namespace dtbridge::app
 /// This host's name, for hostname = "bridge"; "localhost" where it cannot be told.
 std::string host_name();
 
+/// Tokens and keys are in memory, and breaches too: none of it goes to a core file.
+void forbid_cores();
+
 /// A peer that goes away ends a write with an error and not the process. For commands that speak to the
 /// network; those that print end quietly when `head` has had enough.
 void ignore_broken_pipes();

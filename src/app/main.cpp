@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "app/command.hpp"
+#include "app/host.hpp"
 
 namespace
 {
@@ -28,6 +29,7 @@ void print_usage(std::ostream& out)
 int main(int argc, char** argv)
 {
     std::ios::sync_with_stdio(false);
+    forbid_cores();
     const std::string_view name = argc > 1 ? argv[1] : "";
     if (name.empty())
     {

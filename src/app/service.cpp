@@ -446,8 +446,8 @@ awaitable<void> service::impl::feed_watchdog(std::chrono::milliseconds interval)
 void service::impl::hang_up()
 {
     reload_wanted = true;
-    if (reloading)
-        return;
+    if (reloading || starting)
+        return;  // it follows
     reloading = true;
     others.spawn("reload", reload_as_asked());
 }
@@ -698,6 +698,44 @@ service::service(asio::io_context& io, asio::any_io_executor worker, std::string
 
 service::~service() = default;
 
+/// What takes time at the start. Nothing is left half done when the service is stopped meanwhile.
+awaitable<void> service::impl::start_rest()
+{
+    std::vector<std::string> master_names, destination_names;
+    for (const auto& m : config.masters)
+        master_names.push_back(m.name);
+    for (const auto& d : config.destinations)
+        destination_names.push_back(d.options.name);
+    for (const auto& name : master_names)
+    {
+        co_await open_master(name);
+        if (stopping)
+            co_return;
+    }
+    if (auto orphans = store->orphans(master_names, destination_names))
+    {
+        for (const auto& o : *orphans)
+            log::warning(
+                "service", "", o + " is no longer configured; its state stays until `dtbridge forget`");
+    }
+    start_listener();
+    others.spawn("reopen", reopen_masters());
+    others.spawn("updates", send_updates());
+    others.spawn("space", keep_space());
+    others.spawn("enrich", keep_enriched());
+    others.spawn("lines", keep_line_counts());
+    others.spawn("facts", keep_facts());
+    others.spawn("watch", watch());
+    if (const auto interval = notify.watchdog_interval(); interval.count() > 0)
+        others.spawn("watchdog", feed_watchdog(interval));
+
+    log::info("service", "", "started", {{"version", program_version}, {"serves", summary()}});
+    notify.ready(summary());
+    starting = false;
+    if (reload_wanted)
+        hang_up();
+}
+
 awaitable<int> service::run(config::configuration first)
 {
     auto& self = *impl_;
@@ -712,37 +750,13 @@ awaitable<int> service::run(config::configuration first)
         co_return exit_not_right;
     }
 
-    std::vector<std::string> master_names, destination_names;
     for (const auto& m : self.config.masters)
-    {
         self.masters[m.name].options = m;
-        master_names.push_back(m.name);
-    }
-    for (const auto& d : self.config.destinations)
-        destination_names.push_back(d.options.name);
     for (const auto& d : self.config.destinations)
         self.start_or_say(d);
-    for (const auto& name : master_names)
-        co_await self.open_master(name);
-    if (auto orphans = self.store->orphans(master_names, destination_names))
-    {
-        for (const auto& o : *orphans)
-            log::warning(
-                "service", "", o + " is no longer configured; its state stays until `dtbridge forget`");
-    }
-    self.start_listener();
-    self.others.spawn("reopen", self.reopen_masters());
-    self.others.spawn("updates", self.send_updates());
-    self.others.spawn("space", self.keep_space());
-    self.others.spawn("enrich", self.keep_enriched());
-    self.others.spawn("lines", self.keep_line_counts());
-    self.others.spawn("facts", self.keep_facts());
-    self.others.spawn("watch", self.watch());
-    if (const auto interval = self.notify.watchdog_interval(); interval.count() > 0)
-        self.others.spawn("watchdog", self.feed_watchdog(interval));
-
-    log::info("service", "", "started", {{"version", program_version}, {"serves", self.summary()}});
-    self.notify.ready(self.summary());
+    // A task of its own: opening many archives on a slow disk takes a while, and a signal is heard meanwhile.
+    self.starting = true;
+    self.others.spawn("start", self.start_rest());
 
     while (!self.failed)
     {

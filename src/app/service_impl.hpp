@@ -74,6 +74,7 @@ struct service::impl
     void attach(destination& d, const std::string& master_name);
     void start_listener();
     awaitable<void> renew_listener(const config::service_options& before);
+    awaitable<void> start_rest();
 
     // Run
     awaitable<void> reopen_masters();
@@ -171,7 +172,7 @@ struct service::impl
     std::int64_t started = now_ms();
     bool paused = false;  ///< when_full = "pause" and it is full
     bool failed = false;
-    bool stopping = false;
+    bool starting = false, stopping = false;
     bool reload_wanted = false, reloading = false;
 };
 

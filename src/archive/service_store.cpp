@@ -337,4 +337,18 @@ outcome<std::unique_ptr<service_store>> service_store::open(const std::string& s
     }
 }
 
+outcome<std::shared_ptr<const void>> service_store::lock(const std::string& state_dir)
+{
+    try
+    {
+        auto held = std::make_shared<lock_file>(state_dir + "/lock");
+        held->sign(state_dir + "/lock");
+        return std::shared_ptr<const void>(std::move(held));
+    }
+    catch (const db::error& e)
+    {
+        return e.reason();
+    }
+}
+
 }  // namespace dtbridge

@@ -19,6 +19,22 @@ std::string folder_of(const std::string& path)
     return folder.empty() ? "." : folder;
 }
 
+// Far more than one bridge serves: what a generated file brings by mistake ends here and not in memory.
+constexpr std::size_t most_masters = 10'000;
+constexpr std::size_t most_destinations = 1'000;
+
+void check_count(const node& tree, context& c, const char* key, std::size_t most)
+{
+    const auto* all = tree.find(key);
+    if (all == nullptr || all->value.elements.size() <= most)
+        return;
+    const auto& elements = all->value.elements;
+    c.problems.error(elements[most].line,
+                     key,
+                     "is number " + std::to_string(most + 1) + " of " + std::to_string(elements.size()) +
+                         "; expected at most " + std::to_string(most));
+}
+
 void check_all(const node& tree, context& c, configuration& out)
 {
     section root(c.problems, tree, "", 0);
@@ -26,6 +42,8 @@ void check_all(const node& tree, context& c, configuration& out)
         check_service(std::move(*service), c, out.service);
     if (auto archive = root.subsection("archive"))
         check_archive(std::move(*archive), c, out.archive);
+    check_count(tree, c, "master", most_masters);
+    check_count(tree, c, "destination", most_destinations);
     std::vector<master_place> places;
     check_masters(root, c, out.masters, places);
     check_tokens(root, c, places, out.tokens);

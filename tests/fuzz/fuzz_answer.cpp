@@ -1,10 +1,14 @@
-/// Any answer, in any pieces: the splitter yields the same elements whatever the pieces are.
+/// Any answer, in any pieces: the splitter yields the same elements whatever the pieces are, and those that a
+/// JSON parser of somebody else finds in it.
 
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 
 #include <dtbridge/core/breach.hpp>
 #include <dtbridge/poll/element_splitter.hpp>
@@ -34,6 +38,27 @@ outcome_of split(std::string_view text, std::size_t piece)
     return out;
 }
 
+/// Where the whole is valid JSON, an array's values and nothing else are the elements, and one object is one.
+void compare(std::string_view text, const outcome_of& found)
+{
+    boost::json::parse_options deep;
+    deep.max_depth = 200;
+    boost::system::error_code ec;
+    const auto parsed = boost::json::parse(text, ec, {}, deep);
+    if (ec || (!parsed.is_array() && !parsed.is_object()))
+        return;
+    const std::size_t count = parsed.is_array() ? parsed.as_array().size() : 1;
+    if (found.elements.size() != count)
+        std::abort();
+    for (std::size_t i = 0; i < count; ++i)
+    {
+        const auto& wanted = parsed.is_array() ? parsed.as_array()[i] : parsed;
+        const auto element = boost::json::parse(found.elements[i], ec, {}, deep);
+        if (ec || boost::json::serialize(element) != boost::json::serialize(wanted))
+            std::abort();
+    }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
@@ -45,6 +70,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto pieces = split(text, 1 + data[0] % 7);
     if (whole.elements != pieces.elements || whole.shape != pieces.shape)
         std::abort();
+    compare(text, whole);
     breach b;
     for (const auto& e : whole.elements)
         (void)b.read(e);

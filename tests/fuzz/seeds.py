@@ -41,6 +41,16 @@ def main() -> None:
     elements = [line.strip().rstrip(",") for text in (edge, hostile) for line in text.splitlines() if line.strip()[:1] == "{"]
     write(target / "breach", elements)
     write(target / "answer", [edge[:20_000], hostile, *(e["body"] for e in errors)])
+    zipped = [b"ab" + gzip.compress(e.encode(), mtime=0) for e in elements[:4]] + [gzip.compress(b"\0" * 100_000, mtime=0)]
+    write(target / "inflate", zipped)
+    one = gzip.compress(b'[{"pbid":1}]', mtime=0)
+    write(target / "http", [
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(one) + one,
+        b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 429 Too Many\r\nRetry-After: 5\r\nDate: Mon, 01 Jan 2024 01:00:00 GMT\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n[1,2", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 204 No\r\n\r\n"])
     write(target / "rules", [p.read_text() for p in sorted((ROOT / "mappings").glob("*.toml"))] + ["model,min_score,action,note\nA,0.5,,\n"])
     write(target / "fields", [p.read_text() for p in sorted((ROOT / "mappings" / "fields").glob("*.toml"))])
     write(target / "relp", relp())

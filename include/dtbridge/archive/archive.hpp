@@ -420,6 +420,8 @@ class service_store
 public:
     /// Locks (errc::locked names the other process) and opens; makes the folder (0750) where it is missing.
     static outcome<std::unique_ptr<service_store>> open(const std::string& state_dir);
+    /// The lock alone, held until the answer goes: for what mends a file that open() cannot open.
+    static outcome<std::shared_ptr<const void>> lock(const std::string& state_dir);
     virtual ~service_store() = default;
     /// When the service first ran with this destination (ms), set to now where unknown; formerly takes over.
     virtual outcome<std::int64_t> first_ran(const std::string& destination,

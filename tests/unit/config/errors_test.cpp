@@ -799,4 +799,41 @@ BOOST_AUTO_TEST_CASE(names_that_are_wrong_themselves_are_not_reported_again_wher
     BOOST_TEST(l.problems.size() == 1u);
 }
 
+BOOST_AUTO_TEST_CASE(so_many_masters_and_destinations_and_no_more)
+{
+    folder f;
+    const auto masters = [](int n) {
+        std::string text;
+        for (int i = 0; i < n; ++i)
+            text += "[[master]]\nname = \"m" + std::to_string(i) +
+                    "\"\nurl = \"https://a.example\"\npublic_token = \"a\"\nprivate_token_file = "
+                    "\"acme.token\"\n";
+        return text;
+    };
+    const auto destinations = [](int n) {
+        std::string text;
+        for (int i = 0; i < n; ++i)
+            text += "[[destination]]\nname = \"d" + std::to_string(i) +
+                    "\"\naddress = \"d.example\"\nmasters = [\"m0\"]\n";
+        return text;
+    };
+    BOOST_TEST(f.load(masters(1) + destinations(1000)).ok);
+    auto l = f.load(masters(1) + destinations(1001));
+    BOOST_TEST(!l.ok);
+    BOOST_REQUIRE(l.problems.size() == 1u);
+    BOOST_TEST(l.problems[0].key == "destination");
+    BOOST_TEST(l.problems[0].line == 5 + 4 * 1000 + 1);
+    BOOST_TEST(l.problems[0].message.find("expected at most 1000") != std::string::npos);
+    // 10,001 of the shortest; each is wrong by itself, too.
+    std::string many;
+    for (int i = 0; i <= 10'000; ++i)
+        many += "[[master]]\n";
+    l = f.load(many + destinations(1));
+    BOOST_TEST(!l.ok);
+    bool said = false;
+    for (const auto& p : l.problems)
+        said = said || (p.line == 10'001 && p.message.find("expected at most 10000") != std::string::npos);
+    BOOST_TEST(said);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,303 @@
+#include "archive/saved_blocks.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include <dtbridge/archive/archive.hpp>
+#include <dtbridge/core/breach.hpp>
+#include <dtbridge/db/connection.hpp>
+
+#include "archive/block_codec.hpp"
+
+namespace dtbridge
+{
+
+std::vector<std::string_view> split_block(std::string_view bytes)
+{
+    std::vector<std::string_view> out;
+    std::size_t begins = 0;
+    std::size_t depth = 0;
+    bool in_string = false;
+    for (std::size_t i = 0; i < bytes.size(); ++i)
+    {
+        const char c = bytes[i];
+        if (in_string)
+        {
+            if (c == '\\')
+                ++i;
+            else if (c == '"')
+                in_string = false;
+            continue;
+        }
+        if (depth == 0 && c != '{')
+        {
+            if (c != ' ' && c != '\t' && c != '\r' && c != '\n' && c != ',')
+                return {};
+            continue;
+        }
+        if (c == '"')
+            in_string = true;
+        else if (c == '{' || c == '[')
+        {
+            if (depth++ == 0)
+                begins = i;
+        }
+        else if ((c == '}' || c == ']') && --depth == 0)
+            out.push_back(bytes.substr(begins, i + 1 - begins));
+    }
+    return depth == 0 && !in_string ? out : std::vector<std::string_view>();
+}
+
+namespace
+{
+
+constexpr std::size_t block_limit_bytes = std::max(block_target_bytes, max_element_bytes);
+
+struct block_facts
+{
+    std::int64_t id = 0, last_seq = 0;
+};
+
+class checker
+{
+public:
+    checker(db::connection& file, std::int64_t now, const std::string& path)
+        : db_(file), now_(now), path_(path)
+    {}
+
+    recovery run()
+    {
+        db::transaction all(db_);
+        // Before rows go: the numbers that were given.
+        low_ = std::numeric_limits<std::int64_t>::max();
+        raise_high("SELECT last_seq FROM state");
+        raise_high("SELECT max(seq) FROM breach");
+        raise_high("SELECT max(last_seq) FROM block");
+        raise_high("SELECT max(seq) FROM seen");
+        raise_high("SELECT max(seq) FROM cursor");
+        raise_high("SELECT max(last_seq) FROM batch");
+        lower_low("SELECT count(*), min(seq) FROM breach");
+        lower_low("SELECT count(*), min(id) FROM block");
+        check_blocks();
+        exec("DELETE FROM breach WHERE block NOT IN (SELECT id FROM block)");
+        find_lost();
+        exec("INSERT OR IGNORE INTO seen(pbid, created, seq) SELECT pbid, created, seq FROM breach");
+        count_lost();
+        forget_lost();
+        save_state();
+        count_saved();
+        all.commit();
+        return std::move(report_);
+    }
+
+private:
+    void exec(const char* sql) { db_.prepared(sql).run(); }
+    void raise_high(const char* sql) { high_ = std::max(high_, db_.value(sql)); }
+    void lower_low(const char* sql)
+    {
+        db::query q(db_.prepared(sql));
+        if (q->step() && q->integer(0) > 0)
+            low_ = std::min(low_, q->integer(1));
+    }
+
+    void check_blocks()
+    {
+        std::vector<block_facts> blocks;
+        {
+            db::query q(db_.prepared("SELECT id, last_seq FROM block ORDER BY id"));
+            while (q->step())
+                blocks.push_back({q->integer(0), q->integer(1)});
+        }
+        for (const auto& b : blocks)
+        {
+            const auto bytes = expand(b.id);
+            if (bytes && b.id > 0 && b.last_seq >= b.id && check_rows(b, *bytes))
+                continue;
+            db::query gone(db_.prepared("DELETE FROM block WHERE id = ?"));
+            gone->bind(1, b.id);
+            gone->run();
+        }
+    }
+
+    std::optional<std::string> expand(std::int64_t id)
+    {
+        db::query q(db_.prepared("SELECT size, data FROM block WHERE id = ?"));
+        q->bind(1, id);
+        if (!q->step())
+            return std::nullopt;
+        try
+        {
+            return expand_block(q->blob(1), q->integer(0), block_limit_bytes, path_, id);
+        }
+        catch (const db::error&)
+        {
+            return std::nullopt;
+        }
+    }
+
+    /// Every breach of the block has a row that points into its bytes afterwards; false where that cannot be.
+    bool check_rows(const block_facts& b, const std::string& bytes)
+    {
+        const auto count = b.last_seq - b.id + 1;
+        if (count <= 0 || static_cast<std::uint64_t>(count) > bytes.size())
+            return false;  // a breach has more than one byte
+        std::vector<bool> known(static_cast<std::size_t>(count));
+        std::int64_t good = 0;
+        {
+            db::query q(db_.prepared(
+                "SELECT seq, begins, length FROM breach WHERE seq BETWEEN ?1 AND ?2 AND block = ?1"));
+            q->bind(1, b.id).bind(2, b.last_seq);
+            while (q->step())
+            {
+                const auto seq = q->integer(0);
+                const auto begins = static_cast<std::uint64_t>(q->integer(1));
+                const auto length = static_cast<std::uint64_t>(q->integer(2));
+                if (begins > bytes.size() || length > bytes.size() - begins)
+                    continue;
+                known[static_cast<std::size_t>(seq - b.id)] = true;
+                ++good;
+            }
+        }
+        if (good == count)
+            return true;
+        const auto bodies = split_block(bytes);
+        if (bodies.size() != known.size())
+            return good > 0;  // those whose rows are there are saved
+        for (std::size_t i = 0; i < known.size(); ++i)
+        {
+            const auto begins = bodies[i].data() - bytes.data();
+            if (!known[i] && make_row(b, b.id + static_cast<std::int64_t>(i), bodies[i], begins))
+                ++report_.rebuilt;
+        }
+        return true;
+    }
+
+    bool make_row(const block_facts& b, std::int64_t seq, std::string_view body, std::int64_t begins)
+    {
+        const auto key = breach_.read(body);
+        if (!key)
+            return false;
+        std::int64_t comments = 0;
+        breach_.root.find("commentCount").integer(comments);
+        db::query q(
+            db_.prepared("INSERT OR REPLACE INTO breach(seq, pbid, created, time, block, begins, length, "
+                         "acknowledged, comment_count, archive_only) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"));
+        q->bind(1, seq).bind(2, key->pbid).bind(3, key->created).bind(4, breach_.time).bind(5, b.id);
+        q->bind(6, begins).bind(7, static_cast<std::int64_t>(body.size()));
+        q->bind(8, std::int64_t{is_acknowledged(breach_)}).bind(9, comments);
+        q->run();
+        return true;
+    }
+
+    /// Numbers are given without gaps and retention takes from the front, so every gap is a loss.
+    void find_lost()
+    {
+        auto expected = std::min(low_, high_ + 1);
+        db::query q(db_.prepared("SELECT seq FROM breach ORDER BY seq"));
+        while (q->step())
+        {
+            const auto seq = q->integer(0);
+            if (seq > expected)
+                add_lost(expected, seq - 1);
+            expected = seq + 1;
+        }
+        // Behind the last one only what a block or row had told of: a key or a cursor alone may be of what
+        // retention took.
+        if (low_ <= high_ && expected <= high_)
+            add_lost(expected, high_);
+    }
+    void add_lost(std::int64_t first, std::int64_t last)
+    {
+        report_.lost.emplace_back(first, last);
+        report_.lost_count += last - first + 1;
+    }
+
+    void count_lost()
+    {
+        {
+            db::query q(db_.prepared("SELECT id, name, seq FROM cursor ORDER BY name"));
+            while (q->step())
+            {
+                ids_.push_back(q->integer(0));
+                report_.cursors.push_back({std::string(q->text(1)), q->integer(2), 0});
+            }
+        }
+        for (std::size_t i = 0; i < ids_.size(); ++i)
+        {
+            auto& c = report_.cursors[i];
+            for (const auto& [from, last] : report_.lost)
+            {
+                const auto first = std::max(from, c.seq + 1);
+                if (first > last)
+                    continue;
+                const auto count = last - first + 1;
+                c.lost += count;
+                db::query note(db_.prepared(
+                    "INSERT INTO lost(cursor, first_seq, last_seq, at, count) VALUES(?, ?, ?, ?, ?)"));
+                note->bind(1, ids_[i]).bind(2, first).bind(3, last).bind(4, now_).bind(5, count);
+                note->run();
+            }
+            db::query sum(db_.prepared("UPDATE cursor SET lost = lost + ? WHERE id = ?"));
+            sum->bind(1, c.lost).bind(2, ids_[i]);
+            sum->run();
+        }
+    }
+
+    /// What every destination had is not fetched and sent again; what one lacks may come again.
+    void forget_lost()
+    {
+        std::int64_t everybody_has = report_.cursors.empty() ? 0 : high_;
+        for (const auto& c : report_.cursors)
+            everybody_has = std::min(everybody_has, c.seq);
+        for (const auto& [from, last] : report_.lost)
+        {
+            const auto first = std::max(from, everybody_has + 1);
+            if (first > last)
+                continue;
+            db::query q(db_.prepared("DELETE FROM seen WHERE seq BETWEEN ? AND ?"));
+            q->bind(1, first).bind(2, last);
+            q->run();
+            report_.forgotten += db_.changes();
+        }
+    }
+
+    void save_state()
+    {
+        db::query q(db_.prepared("UPDATE state SET last_seq = ?, breaches = (SELECT count(*) FROM breach)"));
+        q->bind(1, high_);
+        q->run();
+    }
+
+    void count_saved()
+    {
+        report_.breaches = db_.value("SELECT breaches FROM state");
+        report_.blocks = db_.value("SELECT count(*) FROM block");
+        report_.keys = db_.value("SELECT count(*) FROM seen");
+        report_.changes = db_.value("SELECT count(*) FROM change");
+        report_.batches = db_.value("SELECT count(*) FROM batch");
+        report_.texts = db_.value("SELECT count(*) FROM text");
+        db::query q(db_.prepared("SELECT position FROM state WHERE position IS NOT NULL"));
+        if (q->step())
+            report_.position = q->integer(0);
+    }
+
+    db::connection& db_;
+    std::int64_t now_;
+    const std::string& path_;
+    recovery report_;
+    breach breach_;
+    std::vector<std::int64_t> ids_;
+    std::int64_t low_ = 0, high_ = 0;
+};
+
+}  // namespace
+
+recovery check_saved_blocks(db::connection& file, std::int64_t now, const std::string& path)
+{
+    return checker(file, now, path).run();
+}
+
+}  // namespace dtbridge

@@ -1,0 +1,208 @@
+"""tests/soak.sh: see its usage."""
+import argparse
+import collections
+import os
+import pathlib
+import random
+import shutil
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+
+from soak import machine  # noqa: E402
+from soak.faults import COLLECTOR, FAULTS, HOST, MASTER  # noqa: E402
+from soak.world import World, by_master, pretty  # noqa: E402
+
+MOST_MEMORY_KIB = 64 * 1024
+
+
+def said(text):
+    print(text, flush=True)
+
+
+class Soak:
+    def __init__(self, world, minutes, verbose):
+        self.world = world
+        self.end = time.monotonic() + minutes * 60
+        self.verbose = verbose
+        self.start = time.monotonic()
+        self.counts = collections.Counter()
+        self.recoveries = []  # (seconds, faults)
+        self.not_recovered = []
+
+    def pick(self, side, busy):
+        """A fault of that side that its subject can have: (name, generator)."""
+        w = self.world
+        subjects = {COLLECTOR: w.collectors, MASTER: w.masters, HOST: [None]}[side]
+        free = [s for s in subjects if (side, getattr(s, "name", "")) not in busy]
+        if not free:
+            return None
+        subject = w.chance.choice(free)
+        fitting = [f for f in FAULTS if f[0] == side and (f[3] is None or f[3](w, subject))]
+        _, name, function, _ = w.chance.choice(fitting)
+        busy.add((side, getattr(subject, "name", "")))
+        return f"{side} {getattr(subject, 'name', '')}: {name}".replace(" :", ":"), (side, name), function(w, subject)
+
+    def round(self, number):
+        w = self.world
+        busy, running, names = set(), [], []
+        most = 4 if w.length == 1 else 8  # a short run has many short ones
+        for side in w.chance.choices((COLLECTOR, MASTER, HOST), k=w.chance.randint(most // 4, most)):
+            picked = self.pick(side, busy)
+            if picked:
+                names.append(picked[0])
+                self.counts[picked[1]] += 1
+                running.append([time.monotonic() + w.chance.uniform(0, 2) * w.length, picked[2]])
+        if self.verbose:
+            said(f"{time.monotonic() - self.start:7.1f} s  round {number}: " + "; ".join(names))
+        while running:
+            w.look()
+            for entry in list(running):
+                if time.monotonic() < entry[0]:
+                    continue
+                try:
+                    entry[0] = time.monotonic() + next(entry[1]) * w.length
+                except StopIteration:
+                    running.remove(entry)
+            time.sleep(0.05)
+        return names
+
+    def run(self):
+        w = self.world
+        # Nobody is measured before the first breaches are everywhere.
+        w.note()
+        if w.wait_arrived(w.all_wanted(), 120) is None:
+            raise AssertionError("the first breaches did not arrive within 120 s")
+        number = 0
+        while time.monotonic() < self.end or number == 0:
+            number += 1
+            names = self.round(number)
+            if w.chance.random() < 0.25 and time.monotonic() < self.end:
+                continue  # the next faults come before these are got over
+            w.note()
+            # What a master whose clock was ahead has made is found when its time has come.
+            seconds = w.wait_arrived(w.all_wanted(time.time() * 1000 - 1000), 330)
+            if seconds is None:
+                self.not_recovered.append(names)
+                said(f"{time.monotonic() - self.start:7.1f} s  not recovered within 330 s after: " + "; ".join(names))
+                for name, keys in w.missing(w.all_wanted(time.time() * 1000 - 30000)).items():
+                    if keys:
+                        said(f"{'':12s} {len(keys)} are missing at {name}: {by_master(keys)}")
+            else:
+                self.recoveries.append((seconds, names))
+                if self.verbose:
+                    said(f"{time.monotonic() - self.start:7.1f} s  recovered within {seconds:.1f} s")
+        for m in w.masters:
+            m.sim.fault("none")
+            m.sim.rate(0)
+        time.sleep(3.5)  # what the master hides at first is shown by then
+        w.note()
+        w.wait_arrived(w.all_wanted(time.time() * 1000), 330)
+        self.not_due = sum(len(k) for k in w.all_wanted().values()) - sum(
+            len(k) for k in w.all_wanted(time.time() * 1000).values())
+        time.sleep(2)  # repeats come too
+        w.look()
+        self.wanted = w.all_wanted(time.time() * 1000)
+        self.shown = {m.name: m.shown() for m in w.masters}
+        status = w.stop_bridge()
+        if status != 0:
+            w.ended_by_itself.append(f"exit status {status} at the end")
+
+    def report(self):
+        """The table; true when nothing is wrong."""
+        w = self.world
+        wrong = []
+        archived = w.archived()
+        now = time.time() * 1000
+        made = {m.name: {k for k in m.made if k[1] <= now} for m in w.masters}
+        lacking = {n: made[n] - archived[n][0] for n in made}
+        said("")
+        said(f"faults      {sum(self.counts.values())} in {(time.monotonic() - self.start) / 60:.1f} minutes:")
+        for (side, name), n in sorted(self.counts.items()):
+            said(f"            {n:4d}  {side}: {name}")
+        said("")
+        said(f"breaches    made {sum(map(len, made.values()))}, shown {sum(self.shown.values())}, "
+             f"archived {sum(len(a[0]) for a in archived.values())}")
+        said(f"{'destination':12s} {'expected':>9s} {'received':>9s} {'missing':>8s} {'repeated':>9s} {'unreadable':>11s}")
+        known = {(m.name, pbid) for m in w.masters for pbid, _ in m.made}
+        for c in w.collectors:
+            missing = self.wanted[c.name] - c.arrived.keys()
+            repeated = sum(n - 1 for n in c.arrived.values())
+            said(f"{c.name:12s} {len(self.wanted[c.name]):9d} {len(c.arrived):9d} {len(missing):8d} {repeated:9d} "
+                 f"{len(c.unreadable):11d}")
+            if missing:
+                wrong.append(f"{len(missing)} missing at {c.name}: {pretty(missing)}")
+            strange = {k for k in c.arrived if (k[0], k[1]) not in known}
+            if strange:
+                wrong.append(f"{len(strange)} at {c.name} that no master made: {pretty(strange)}")
+            if c.unreadable:
+                wrong.append(f"{len(c.unreadable)} lines at {c.name} that are no message: {c.unreadable[:2]}")
+        for name, gone in lacking.items():
+            if gone:
+                wrong.append(f"{len(gone)} of {name} are not archived: {pretty(gone)}")
+            if archived[name][1] != "ok":
+                wrong.append(f"the archive of {name}: {archived[name][1]}")
+        longest = max(self.recoveries, default=(0, []))
+        said(f"recovery    longest {longest[0]:.1f} s, after: {'; '.join(longest[1]) or 'nothing'}")
+        said(f"memory      peak {w.peak_kib / 1024:.1f} MiB of {MOST_MEMORY_KIB // 1024}")
+        if self.not_due:
+            said(f"not due     {self.not_due} that a master whose clock was ahead has made for later")
+        wrong += [f"not recovered within 330 s after: {'; '.join(names)}" for names in self.not_recovered]
+        wrong += [f"the bridge ended by itself: {words}" for words in w.ended_by_itself]
+        if w.peak_kib > MOST_MEMORY_KIB:
+            wrong.append(f"{w.peak_kib} KiB of memory")
+        said("\n".join(["", "WRONG:", *wrong] if wrong else ["", "nothing is missing"]))
+        return not wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="tests/soak.sh", description="Random faults of masters, collectors and host for some "
+                                     "minutes, then a table of what arrived. Exit status 1 when anything is missing or the bridge "
+                                     "took more than 64 MiB.")
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--seed", type=int, help="repeats the faults of another run")
+    parser.add_argument("--rate", type=float, default=2, help="breaches a second of each of the ten masters (2)")
+    parser.add_argument("--quiet", action="store_true", help="the table only")
+    parser.add_argument("--keep", action="store_true", help="keeps the folder with all logs")
+    o = parser.parse_args()
+    seed = random.randrange(1 << 31) if o.seed is None else o.seed
+    # A daemon that is slow to start on a busy machine is no fault of the bridge's.
+    os.environ.setdefault("DTBRIDGE_PATIENCE", "6")
+    private = machine.own_namespaces()
+    said(f"soak: seed {seed}, {o.minutes:g} minutes, program of {os.environ['DTBRIDGE_BUILD']}")
+    if not private:
+        said("soak: no namespaces of its own (root is needed): without full disks, resets and black holes")
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="dtbridge-soak-"))
+    world = World(folder, seed, o.rate, private)
+    if not world.clock.library:
+        said("soak: faketime is not installed: without clock faults of the host")
+    # A short run has short faults: many rather than long ones.
+    world.length = 1.0 if o.minutes >= 3 else 0.25
+    world.flood = 2000 if o.minutes >= 3 else 1000
+    good = False
+    try:
+        world.start()
+        soak = Soak(world, o.minutes, not o.quiet)
+        soak.run()
+        good = soak.report()
+    finally:
+        if not good:
+            said("--- the bridge's last words\n" + world.bridge.log()[-6000:] if world.bridge.process else "")
+        for thing in [world.bridge, *world.collectors, *(m.sim for m in world.masters if m.sim)]:
+            if thing.process:
+                thing.process.kill()
+        if o.keep or not good:
+            if world.disk:
+                world.disk.free()
+                shutil.copytree(folder / "state", folder / "state-at-the-end", ignore=shutil.ignore_patterns("*.sock", "filler*"))
+            said(f"kept: {folder}")
+        world.close()
+        if not o.keep and good:
+            shutil.rmtree(folder, ignore_errors=True)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

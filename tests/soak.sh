@@ -1,0 +1,12 @@
+#!/bin/bash
+# Ten simulated masters, the bridge and three real collectors (rsyslog and syslog-ng, TCP and TLS) under random faults of all
+# sides for N minutes; then everything is mended, and a table says what was made, archived, expected and received.
+#
+#   tests/soak.sh --minutes N [--seed S] [--rate R] [--quiet] [--keep]
+#
+# Runs the programs of build/release, or of the folder in DTBRIDGE_BUILD. As root it works in namespaces of its own and makes more
+# faults (full disk, resets, black holes). Exit status 1 when anything is missing or the bridge took more than 64 MiB.
+set -euo pipefail
+cd "$(dirname "$0")/integration"
+export DTBRIDGE_BUILD=${DTBRIDGE_BUILD:-$(cd ../.. && pwd)/build/release} PYTHONDONTWRITEBYTECODE=1
+exec python3 -m soak "$@"
