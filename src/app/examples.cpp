@@ -9,7 +9,7 @@ namespace dtbridge::app
 namespace
 {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 20> examples = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 19> examples = {{
     {"run", "dtbridge run --config /etc/dtbridge/dtbridge.toml"},
     {"check", "dtbridge check --connect"},
     {"status", "dtbridge status --json"},
@@ -30,7 +30,6 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 20> examples
     {"profiles", "dtbridge profiles qradar"},
     {"recover", "dtbridge recover --master acme"},
     {"forget", "dtbridge forget old-siem"},
-    {"archive", "dtbridge archive copy --help"},
     {"version", "dtbridge version"},
 }};
 

@@ -175,7 +175,7 @@ class Collector:
                 try:
                     # Small pieces, so that what is not taken is left to the kernel, which then resets instead of closing: what a
                     # collector has read and drops by itself, nobody can know of.
-                    data = c.recv(1 if self.close_after else 1000 if self.reset_in_message else 1 << 16)
+                    data = c.recv(1000 if self.reset_in_message or self.close_after else 1 << 16)
                 except TimeoutError:
                     continue
                 if not data:
