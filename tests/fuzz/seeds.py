@@ -56,8 +56,6 @@ def main() -> None:
     write(target / "relp", relp())
     write(target / "proxy", ["HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\nearly", "HTTP/1.0 407 Proxy Authentication Required\r\n\r\n",
                              "HTTP/1.1 502\r\n\r\n", "HTTP/1.1 200 OK\r\nX: " + "x" * 20_000, "220 mail.test ESMTP\r\n\r\n"])
-    write(target / "inflater", [gzip.compress(t, mtime=0) for t in (b"", b"x", edge[:5000].encode(), b" " * 100_000)]
-          + [gzip.compress(b"one", mtime=0) + gzip.compress(b"two", mtime=0), gzip.compress(b"cut", mtime=0)[:-3]])
     write(target / "config", [p.read_text() for p in sorted((ROOT / "deploy").glob("*.toml"))])
 
 
