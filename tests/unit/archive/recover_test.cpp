@@ -78,7 +78,7 @@ struct damaged_archive : archives
         must(acme->confirm("qradar", batch));
         batch.last_seq = total;
         must(acme->confirm("splunk", batch));
-        must(acme->note_state(breach_key{7, 7000}, true, 3));
+        must(acme->note_states({shown_state{{7, 7000}, true, 3, {}}}));
         must(acme->set_aside("[1]", "not an object"));
         must(acme->close());
         for (std::int64_t n = 0; n < total / per_block; ++n)
