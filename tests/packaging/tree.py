@@ -108,7 +108,7 @@ class Tree:
                 self.nspawn.kill()
                 self.nspawn.wait()
         for _ in range(20):
-            if not any(str(self.root) in line for line in open("/proc/self/mounts")):
+            if not any(str(self.root) in line for line in pathlib.Path("/proc/self/mounts").read_text().splitlines()):
                 break
             time.sleep(0.1)
         if os.environ.get("DTBRIDGE_KEEP"):
