@@ -1,0 +1,155 @@
+"""What deploy/ and packaging/ hand to operators is right as far as that can be told without a container engine or a cluster."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import unittest
+
+from rig import RigTest, SOURCE, bridge_binary, run_cli
+
+try:
+    import yaml
+except ImportError:
+    yaml = None
+
+DEPLOY = SOURCE / "deploy"
+
+
+def documents(path):
+    return [d for d in yaml.safe_load_all(path.read_text()) if d]
+
+
+@unittest.skipUnless(yaml, "python3-yaml is not installed")
+class Kubernetes(RigTest):
+    def setUp(self):
+        super().setUp()
+        self.all = documents(DEPLOY / "kubernetes" / "dtbridge.yaml")
+
+    def of(self, kind):
+        return [d for d in self.all if d["kind"] == kind]
+
+    def test_one_replica_that_never_meets_another(self):
+        spec = self.of("Deployment")[0]["spec"]
+        self.assertEqual((spec["replicas"], spec["strategy"]["type"]), (1, "Recreate"))
+        self.assertEqual(self.of("PersistentVolumeClaim")[0]["spec"]["accessModes"], ["ReadWriteOncePod"])
+
+    def test_the_pod_meets_the_restricted_standard(self):
+        # Kubernetes, Pod Security Standards, profile "restricted".
+        pod = self.of("Deployment")[0]["spec"]["template"]["spec"]
+        self.assertTrue(pod["securityContext"]["runAsNonRoot"])
+        self.assertNotEqual(pod["securityContext"]["runAsUser"], 0)
+        self.assertIn(pod["securityContext"]["seccompProfile"]["type"], ("RuntimeDefault", "Localhost"))
+        for flag in ("hostNetwork", "hostPID", "hostIPC"):
+            self.assertFalse(pod.get(flag, False))
+        allowed = {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "persistentVolumeClaim", "projected", "secret"}
+        for volume in pod["volumes"]:
+            self.assertLessEqual(set(volume) - {"name"}, allowed)
+        for container in pod["containers"]:
+            context = container["securityContext"]
+            self.assertFalse(context["allowPrivilegeEscalation"])
+            self.assertTrue(context["readOnlyRootFilesystem"])
+            self.assertEqual(context["capabilities"], {"drop": ["ALL"]})
+
+    def test_names_fit_together(self):
+        pod = self.of("Deployment")[0]["spec"]["template"]["spec"]
+        volumes = {v["name"]: v for v in pod["volumes"]}
+        for mount in pod["containers"][0]["volumeMounts"]:
+            self.assertIn(mount["name"], volumes)
+        self.assertEqual(volumes["configuration"]["configMap"]["name"], self.of("ConfigMap")[0]["metadata"]["name"])
+        self.assertEqual(volumes["credentials"]["secret"]["secretName"], self.of("Secret")[0]["metadata"]["name"])
+        self.assertEqual(volumes["state"]["persistentVolumeClaim"]["claimName"], self.of("PersistentVolumeClaim")[0]["metadata"]["name"])
+        ports = {p["name"] for p in pod["containers"][0]["ports"]}
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            self.assertIn(pod["containers"][0][probe]["httpGet"]["port"], ports)
+
+    def test_the_configuration_is_right(self):
+        bridge_binary()
+        (self.folder / "dtbridge.toml").write_text(self.of("ConfigMap")[0]["data"]["dtbridge.toml"])
+        shutil.copytree(SOURCE / "mappings", self.folder / "mappings")
+        credentials = self.folder / "credentials"
+        credentials.mkdir()
+        for name, text in self.of("Secret")[0]["stringData"].items():
+            (credentials / name).write_text("0123456789abcdef" if name.endswith(".token") else text)
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=t",
+                        "-keyout", credentials / "listen.key", "-out", credentials / "listen.pem"], check=True, capture_output=True)
+        for path in credentials.iterdir():
+            path.chmod(0o600)
+        done = run_cli("check", config=self.folder / "dtbridge.toml", env={"CREDENTIALS_DIRECTORY": str(credentials)})
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+
+@unittest.skipUnless(yaml, "python3-yaml is not installed")
+class Compose(RigTest):
+    def test_what_it_names_is_there(self):
+        services = documents(DEPLOY / "compose.yaml")[0]["services"]
+        self.assertEqual(set(services), {"master", "rsyslog", "bridge"})
+        for service in services.values():
+            context = DEPLOY / service["build"]["context"]
+            self.assertTrue((context / service["build"]["dockerfile"]).exists())
+        flags = {a for a in services["master"]["command"] if a.startswith("--")}
+        text = subprocess.run([os.environ.get("DTBRIDGE_BUILD", "build/release") + "/darktrace-simulator", "--help"], capture_output=True, text=True).stdout
+        self.assertEqual({f for f in flags if f not in text}, set())
+
+    def test_the_demo_configuration_is_right(self):
+        bridge_binary()
+        shutil.copytree(DEPLOY / "container" / "demo", self.folder / "demo")
+        (self.folder / "demo/acme.token").chmod(0o600)
+        done = run_cli("check", config=self.folder / "demo/dtbridge.toml")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+
+    def test_copied_files_exist(self):
+        for path in (DEPLOY / "container").glob("*Containerfile"):
+            for source in re.findall(r"^COPY (?!--from)(\S+) ", path.read_text(), re.M):
+                context = SOURCE if source == "." else path.parent
+                self.assertTrue((context / source).exists(), f"{path.name}: {source}")
+
+
+class RootFileSystem(RigTest):
+    @unittest.skipUnless(os.geteuid() == 0, "needs root to own files and to chroot")
+    def test_it_holds_all_that_the_bridge_needs(self):
+        root = self.folder / "root"
+        subprocess.run([SOURCE / "packaging/rootfs.sh", bridge_binary(), root], check=True, capture_output=True)
+        self.assertFalse((root / "bin/sh").exists())
+
+        def inside(*argv):
+            return subprocess.run(["chroot", "--userspec=10001:10001", root, *argv], capture_output=True, text=True)
+        version = inside("/usr/bin/dtbridge", "version")
+        self.assertEqual(version.returncode, 0, version.stderr)
+        # A configured bridge is right in there, and can look up a name from files.
+        (root / "etc/dtbridge/acme.token").write_text("0123456789abcdef\n")
+        (root / "etc/dtbridge/acme.token").chmod(0o640)
+        os.chown(root / "etc/dtbridge/acme.token", 0, 10001)
+        (root / "etc/dtbridge/dtbridge.toml").write_text(
+            '[[master]]\nname = "acme"\nurl = "https://darktrace.example"\npublic_token = "0123"\nprivate_token_file = "acme.token"\n'
+            '[[destination]]\nname = "siem"\naddress = "siem.example"\ntransport = "tcp"\nrules = "mappings/stage-2.toml"\n')
+        checked = inside("/usr/bin/dtbridge", "check", "--config", "/etc/dtbridge/dtbridge.toml")
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+
+
+class Unit(unittest.TestCase):
+    def test_the_shipped_example_is_not_configured_and_a_filled_one_is(self):
+        script = SOURCE / "packaging/systemd/is-configured"
+        example = DEPLOY / "dtbridge.toml"
+        done = subprocess.run([script, example], capture_output=True, text=True)
+        blanks = len(re.findall(r'^[a-z_]+ = ""\s*# <<< FILL IN', example.read_text(), re.M))
+        self.assertGreaterEqual(blanks, 6)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"has {blanks} blanks", done.stderr)
+        filled = re.sub(r'^([a-z_]+) = ""(\s*# <<< FILL IN)', r'\1 = "x"\2', example.read_text(), flags=re.M)
+        done = subprocess.run([script, "/dev/stdin"], input=filled, capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        done = subprocess.run([script, "/nonexistent"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 1)
+
+    def test_exposure(self):
+        if not shutil.which("systemd-analyze"):
+            self.skipTest("systemd-analyze is not installed")
+        done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=15",
+                               SOURCE / "packaging/systemd/dtbridge.service"], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stdout[-600:] + done.stderr)
+        self.assertLessEqual(float(re.search(r"exposure level for .*: ([0-9.]+)", done.stdout)[1]), 1.5)
+
+
+if __name__ == "__main__":
+    unittest.main()

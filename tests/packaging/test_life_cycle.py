@@ -1,0 +1,305 @@
+"""The packages from installation to purge on real service managers: Debian 12, Debian 13, and the RPM by dnf.
+
+Needs root, systemd-nspawn, mmdebstrap and the packages of packaging/build.sh in DTBRIDGE_PACKAGES: this version's and one of
+version 0.0.1 of the same code, to upgrade from. tests/packaging/run.sh makes all of it.
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "integration"))
+
+from rig import Collector, RigTest, Simulator, messages, wait_until  # noqa: E402
+from tree import Tree  # noqa: E402
+
+PACKAGES = pathlib.Path(os.environ.get("DTBRIDGE_PACKAGES", "build/packages")).resolve()
+OLD, NEW = "0.0.1", os.environ.get("DTBRIDGE_VERSION", "0.1.0")
+
+
+class Deb:
+    @staticmethod
+    def file(version):
+        return next(PACKAGES.glob(f"dtbridge_{version}_*.deb"))
+
+    def install(self, tree, version):
+        shutil.copy(self.file(version), tree / "root")
+        argv = ["apt-get", "install", "-y", "--no-install-recommends", "--allow-downgrades", "-o", "Dpkg::Options::=--force-confold",
+                f"/root/{self.file(version).name}"]
+        if tree.leader:
+            return tree.run(*argv)
+        return tree.chroot(*argv, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+
+    def remove(self, tree):
+        return tree.run("apt-get", "remove", "-y", "dtbridge")
+
+    def purge(self, tree):
+        return tree.run("dpkg", "--purge", "dtbridge")
+
+    prepare = staticmethod(lambda tree: tree.chroot("apt-get", "update", "-qq"))
+
+
+class Rpm:
+    """dnf on this host installs into the tree; a stub package provides what an EL 9 system has."""
+    STUB = """Name: el9-base
+Version: 9
+Release: 1
+Summary: What an EL 9 system provides
+License: MIT
+BuildArch: noarch
+{provides}
+%description
+Stands for the base system in the solver.
+%files
+"""
+    SYMBOLS = {
+        "libc.so.6": ["GLIBC_2." + str(n) for n in (2, 3, 4, 6, 7, 8, 9, 10, 11, 14, 15, 16, 17, 18, 22, 25, 26, 27, 28, 32, 33, 34)]
+        + ["GLIBC_2.2.5", "GLIBC_2.3.2", "GLIBC_2.3.4", ""],
+        "libm.so.6": ["GLIBC_2.2.5", "GLIBC_2.27", "GLIBC_2.29", ""],
+        "libstdc++.so.6": ["CXXABI_1.3", "CXXABI_1.3.1", "CXXABI_1.3.2", "CXXABI_1.3.3", "CXXABI_1.3.5", "CXXABI_1.3.7", "CXXABI_1.3.8",
+                           "CXXABI_1.3.9", "CXXABI_1.3.11", "CXXABI_1.3.13", "GLIBCXX_3.4", ""]
+        + [f"GLIBCXX_3.4.{n}" for n in range(1, 30)],
+        "libgcc_s.so.1": ["GCC_3.0", "GCC_3.3.1", "GCC_3.4", "GCC_4.2.0", ""],
+        "libssl.so.3": ["OPENSSL_3.0.0", ""], "libcrypto.so.3": ["OPENSSL_3.0.0", ""],
+        "libsystemd.so.0": ["LIBSYSTEMD_209", "LIBSYSTEMD_227", "LIBSYSTEMD_252", ""],
+        "ld-linux-x86-64.so.2": ["GLIBC_2.2.5", "GLIBC_2.3", "GLIBC_2.4", ""],
+    }
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.repository = folder / "repository"
+
+    @staticmethod
+    def file(version):
+        return next(PACKAGES.glob(f"dtbridge-{version}-*.rpm"))
+
+    def prepare(self, tree):
+        provides = ["shadow-utils", "/bin/sh", "systemd", "ca-certificates", "rtld(GNU_HASH)"]
+        provides += [f"{library}({version})(64bit)" for library, versions in self.SYMBOLS.items() for version in versions]
+        self.repository.mkdir()
+        spec = self.folder / "el9-base.spec"
+        spec.write_text(self.STUB.format(provides="\n".join("Provides: " + p for p in provides)))
+        subprocess.run(["rpmbuild", "-bb", "--define", f"_topdir {self.folder / 'rpmbuild'}", spec], check=True, capture_output=True)
+        shutil.copy(next((self.folder / "rpmbuild").glob("RPMS/*/*.rpm")), self.repository)
+        for version in (OLD, NEW):
+            shutil.copy(self.file(version), self.repository)
+        subprocess.run(["createrepo_c", "-q", self.repository], check=True, capture_output=True)
+        for name in ("cache", "log", "persist"):
+            (self.folder / name).mkdir()
+        (self.folder / "dnf.conf").write_text(
+            f"[main]\ngpgcheck=0\nreposdir=/nonexistent\nplugins=0\ninstall_weak_deps=0\ncachedir={self.folder}/cache\n"
+            f"logdir={self.folder}/log\npersistdir={self.folder}/persist\n[local]\nname=local\nbaseurl=file://{self.repository}\n")
+
+    def dnf(self, tree, *argv):
+        # Its scriptlets run in a chroot of the tree; where the tree is booted, the service manager is reached through /run.
+        done = subprocess.run(["dnf", "-y", "-c", self.folder / "dnf.conf", f"--installroot={tree.root}", "--releasever=9", *argv],
+                              capture_output=True, text=True)
+        return done
+
+    def install(self, tree, version):
+        newer = version == NEW
+        return self.dnf(tree, "install" if newer or not (tree / "usr/bin/dtbridge").exists() else "downgrade", f"dtbridge-{version}")
+
+    def remove(self, tree):
+        return self.dnf(tree, "remove", "dtbridge")
+
+
+class LifeCycle:
+    suite = None
+
+    def setUp(self):
+        super().setUp()
+        if os.geteuid() != 0:
+            self.skipTest("needs root for systemd-nspawn")
+        for tool in ("systemd-nspawn", "mmdebstrap"):
+            if not shutil.which(tool):
+                self.skipTest(f"{tool} is not installed")
+        self.kind = self.make_kind()
+        self.tree = self.own(Tree(self.suite))
+        self.kind.prepare(self.tree)
+
+    def configure(self, sim, siem, rules="mappings/everything.toml"):
+        (self.tree / "etc/dtbridge/credentials/acme.token").write_text(sim.private + "\n")
+        gid = int(re.search(r"^dtbridge:x:(\d+):", (self.tree / "etc/group").read_text(), re.M)[1])
+        os.chown(self.tree / "etc/dtbridge/credentials/acme.token", 0, gid)
+        (self.tree / "etc/dtbridge/credentials/acme.token").chmod(0o640)
+        (self.tree / "etc/dtbridge/dtbridge.toml").write_text(f"""
+[service]
+listen = ""
+[[master]]
+name = "acme"
+url = "{sim.url}"
+public_token = "{sim.public}"
+private_token_file = "credentials/acme.token"
+interval = "1s"
+[[destination]]
+name = "siem"
+address = "{siem.address}"
+transport = "tcp"
+format = "cef"
+start = "all"
+rules = "{rules}"
+""")
+
+    def arrived(self, siem):
+        return {messages.cef_pbid(m) for m in siem.texts()}
+
+    def all_arrive(self, sim, siem):
+        wait_until(lambda: set(sim.pbids()) <= self.arrived(siem), 90,
+                   lambda: f"{len(set(sim.pbids()) - self.arrived(siem))} breaches are missing\n{self.tree.journal()[-2000:]}")
+
+    def active(self):
+        return self.tree.property("ActiveState") == "active"
+
+    def test_life_cycle(self):
+        tree, kind = self.tree, self.kind
+        # Through a service manager that runs: what an operator sees.
+        tree.boot()
+        done = kind.install(tree, OLD)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("is installed and not running", done.stdout + done.stderr)
+        tree.run("systemctl", "daemon-reload", check=True)
+        self.assertEqual(tree.property("UnitFileState"), "disabled")
+        self.assertEqual(oct((tree / "etc/dtbridge/credentials").stat().st_mode & 0o777), "0o750")
+        self.assertIn(f"dtbridge {OLD}", tree.run("dtbridge", "version", check=True).stdout)
+
+        # Not configured: no failure, no start, and it says why.
+        tree.run("systemctl", "start", "dtbridge")
+        self.assertEqual(tree.property("ActiveState"), "inactive")
+        self.assertRegex(tree.journal(), r"dtbridge is not configured: .* has \d blanks, marked <<< FILL IN")
+        refused = tree.run("dtbridge", "check")
+        self.assertEqual(refused.returncode, 1)
+        self.assertRegex(refused.stderr + refused.stdout, r"/etc/dtbridge/dtbridge\.toml:\d+: .*name")
+
+        # Configured.
+        sim = self.own(Simulator(self.folder, "acme", tls=False, generate=300, rate=5))
+        siem = self.own(Collector("tcp"))
+        self.configure(sim, siem)
+        tree.run("dtbridge", "check", check=True)
+        tree.run("systemctl", "enable", "--now", "dtbridge", check=True)
+        wait_until(self.active, 30, tree.journal)
+        self.all_arrive(sim, siem)
+        pid = int(tree.property("MainPID"))
+        self.assertEqual(tree.run("stat", "-c", "%U", f"/proc/{pid}").stdout.strip(), "dtbridge")
+        self.assertEqual(tree.run("stat", "-c", "%a %U", "/var/lib/dtbridge").stdout.strip(), "750 dtbridge")
+        self.assertEqual(tree.run("stat", "-c", "%a %G", "/run/dtbridge/control.sock").stdout.strip(), "660 dtbridge")
+
+        # Reload: a good file takes effect, a bad one does not, and the process stays.
+        mappings = tree / "etc/dtbridge/mappings/everything.toml"
+        mappings.write_text(mappings.read_text() + "\n# edited by the operator\n")
+        tree.run("systemctl", "reload", "dtbridge", check=True)
+        wait_until(lambda: "the new configuration is in force" in tree.journal(), 20, tree.journal)
+        config = (tree / "etc/dtbridge/dtbridge.toml").read_text()
+        (tree / "etc/dtbridge/dtbridge.toml").write_text(config + "nonsense = 1\n")
+        tree.run("systemctl", "reload", "dtbridge")
+        wait_until(lambda: "the last good one stays in force" in tree.journal(), 20, tree.journal)
+        (tree / "etc/dtbridge/dtbridge.toml").write_text(config)
+        self.assertEqual(int(tree.property("MainPID")), pid)
+
+        # The hardening is what it is said to be.
+        score = tree.run("systemd-analyze", "security", "--no-pager", "dtbridge").stdout
+        exposure = float(re.search(r"Overall exposure level for dtbridge\.service: ([0-9.]+)", score)[1])
+        self.assertLessEqual(exposure, 1.5, score)
+        verified = tree.run("systemd-analyze", "verify", "--man=no", "dtbridge.service")
+        self.assertEqual((verified.returncode, verified.stderr), (0, ""))
+
+        # Killed, and hung: it comes back by itself.
+        tree.run("kill", "-9", pid)
+        wait_until(lambda: self.active() and int(tree.property("MainPID")) not in (0, pid), 30, tree.journal)
+        drop_in = tree / "etc/systemd/system/dtbridge.service.d"
+        drop_in.mkdir()
+        (drop_in / "test.conf").write_text("[Service]\nWatchdogSec=3s\n")
+        tree.run("systemctl", "daemon-reload", check=True)
+        tree.run("systemctl", "restart", "dtbridge", check=True)
+        pid = int(tree.property("MainPID"))
+        tree.run("kill", "-STOP", pid)
+        wait_until(lambda: self.active() and int(tree.property("MainPID")) not in (0, pid), 40, tree.journal)
+        shutil.rmtree(drop_in)
+        tree.run("systemctl", "daemon-reload", check=True)
+
+        # Upgrade under load: the edited conffile stays, nothing is lost, the new version runs.
+        sim.generate(2000, seconds=10)
+        done = kind.install(tree, NEW)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.settle_upgrade()
+        wait_until(lambda: self.active() and f'started version={NEW}' in tree.journal().replace('"', ""), 40, tree.journal)
+        self.assertIn("# edited by the operator", mappings.read_text())
+        self.assertEqual((tree / "etc/dtbridge/dtbridge.toml").read_text(), config)
+        self.all_arrive(sim, siem)
+        self.assertEqual(tree.property("UnitFileState"), "enabled")
+
+        # Downgrade: refused in plain words, and what runs goes on.
+        done = kind.install(tree, OLD)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(f"dtbridge {OLD} is older than the installed {NEW}", done.stdout + done.stderr)
+        self.assertTrue(self.active())
+        self.assertIn(f"dtbridge {NEW}", tree.run("dtbridge", "version", check=True).stdout)
+
+        # Removal keeps state and configuration.
+        done = kind.remove(tree)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.settle_removal()
+        self.assertFalse((tree / "usr/bin/dtbridge").exists())
+        self.assertTrue((tree / "var/lib/dtbridge/masters/acme/archive.db").exists())
+        self.assertTrue((tree / "etc/dtbridge/credentials/acme.token").exists())
+        self.after_removal()
+
+    def settle_upgrade(self):
+        pass
+
+    def settle_removal(self):
+        wait_until(lambda: self.tree.run("pgrep", "-x", "dtbridge").returncode != 0, 30, "the service still runs")
+
+    def after_removal(self):
+        pass
+
+
+class DebOnDebian12(LifeCycle, RigTest):
+    suite = "bookworm"
+    make_kind = staticmethod(Deb)
+
+    def after_removal(self):
+        tree = self.tree
+        done = self.kind.purge(tree)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        for path in ("var/lib/dtbridge", "etc/dtbridge", "usr/share/dtbridge"):
+            self.assertFalse((tree / path).exists(), path)
+
+
+class DebOnDebian13(DebOnDebian12):
+    suite = "trixie"
+
+
+class RpmOnEl9(LifeCycle, RigTest):
+    suite = "bookworm"
+
+    def make_kind(self):
+        for tool in ("dnf", "createrepo_c", "rpmbuild"):
+            if not shutil.which(tool):
+                self.skipTest(f"{tool} is not installed")
+        return Rpm(self.folder.path)
+
+    def setUp(self):
+        super().setUp()
+        # The libraries come from the tree's own packages; to dnf the stub provides them.
+        self.tree.chroot("apt-get", "update", "-qq")
+        done = self.tree.chroot("apt-get", "install", "-y", "-qq", "--no-install-recommends", "libssl3", "libstdc++6")
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    # dnf works from outside, so its scriptlets do not reach the service manager of the booted tree.
+    def settle_upgrade(self):
+        self.tree.run("systemctl", "daemon-reload", check=True)
+        self.tree.run("systemctl", "try-restart", "dtbridge", check=True)
+
+    def settle_removal(self):
+        self.tree.run("systemctl", "stop", "dtbridge")
+        super().settle_removal()
+
+
+if __name__ == "__main__":
+    unittest.main()
