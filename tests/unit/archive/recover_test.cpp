@@ -326,9 +326,9 @@ BOOST_AUTO_TEST_CASE(torn_log)
         BOOST_REQUIRE_MESSAGE(r, (r ? "" : r.error().detail));
         return std::move(*r);
     };
-    // Damage in the main file, of the first block; the log is whole and counts.
+    // Damage in the main file, of the first block, which fills its last pages; the log is whole and counts.
     auto harmed = main;
-    harmed.replace(harmed.size() / 2 / 4096 * 4096, 4096, std::string(4096, 'x'));
+    harmed.replace(harmed.size() - 4096, 4096, std::string(4096, 'x'));
     auto r = put(harmed, log);
     BOOST_TEST(r.breaches == 150);
     BOOST_TEST(r.lost_count == 50);

@@ -171,7 +171,7 @@ BOOST_AUTO_TEST_CASE(a_collector_that_is_down_is_a_cursor_that_lags)
                  siem = std::make_unique<stream_collector>(nullptr, false, port);
                  from = clock_type::now();
              }},
-            {[&] { return d.now().lag == 0; }, {}}});
+            {[&] { return d.now().lag == 0 && d.now().error.empty(); }, {}}});
     BOOST_TEST(siem->count() == 100u);
     BOOST_TEST(d.now().error.empty());
     BOOST_TEST((clock_type::now() - from < 3s));  // recovery within the back-off's bound
