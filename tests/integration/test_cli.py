@@ -243,7 +243,7 @@ class Configuration(RigTest):
         ("replace", "address", 'address = "127.0.0.1:0"', "address"),
         ("replace", "address", "# left out", "address"),
         ("replace", "transport", 'transport = "sctp"', "transport"),
-        ("replace", "transport", 'transport = "relp"\nframing = "nul"', "framing"),
+        ("replace", "transport", 'framing = "nul"\ntransport = "relp"', "framing"),
         ("replace", "transport", 'transport = "kafka"', "transport"),
         ("replace", "format =", 'format = "xml"', "format"),
         ("add", "transport", 'framing = "cr"', "framing"),

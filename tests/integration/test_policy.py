@@ -375,6 +375,7 @@ class Policy(RigTest):
         bridge.destination("siem", address=collector.address, rules=bridge.rules("m.csv", table), **PLAIN)
         bridge.start()
         self.wait_all_done(bridge)
+        collector.wait_for(2)
         self.assertEqual(sorted(pbids(collector)), [2, 3])
         self.assertEqual(self.explain(bridge, 1)[0]["siem"]["reason"],
                          'score 0.3 is under 40% of model "A / *" (m.csv:2)')
