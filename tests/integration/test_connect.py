@@ -524,7 +524,10 @@ class TestEvents(ConnectTest):
         answer = self.sent()
         self.assertTrue(answer["ok"], answer)
         self.assertEqual((answer["framing"], "answered for the message" in answer["verdict"]), ("relp", True))
-        self.assertEqual(self.collector.messages, [answer["bytes"].encode()])
+        # TXNR COMMAND LEN MESSAGE LF; the session's first frame opens it.
+        message = self.collector.messages[0]
+        self.assertEqual(answer["bytes"].encode(), b"2 syslog %d %s\n" % (len(message), message))
+        self.assertEqual(self.collector.count(), 1)
 
     def test_nobody(self):
         self.destination("tcp")
