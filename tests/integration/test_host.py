@@ -53,7 +53,8 @@ class HostTest(RigTest):
     @staticmethod
     def arrived(collector):
         bodies = [(host(m), messages.json_body(m)) for m in collector.texts()]
-        return [(name, b["pbid"], b["creationTime"]) for name, b in bodies]
+        # The bridge's own events, such as that a disk fills, are no breaches.
+        return [(name, b["pbid"], b["creationTime"]) for name, b in bodies if "pbid" in b]
 
     def assert_all_arrive(self, *names, collector=None, deadline=60):
         collector = collector or self.collector
