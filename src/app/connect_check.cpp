@@ -28,7 +28,7 @@ constexpr std::size_t most_at_once = 32;
 constexpr auto master_limit = 20s;
 // A collector that refuses the client certificate says so after the handshake (TLS 1.3): this long it may
 // take.
-constexpr steady_clock::duration after_handshake = 1s;
+constexpr steady_clock::duration after_handshake = 3s;
 constexpr std::int64_t day = 24 * 3'600'000LL;
 constexpr std::int64_t soon = 30;               // days
 constexpr std::int64_t skew_worth_a_word = 60;  // seconds
@@ -213,7 +213,7 @@ std::string verdict_of(transport::protocol kind, bool own, bool asked)
     if (kind == transport::protocol::relp_tls)
         words += ", the collector opened a RELP session and offers to take messages";
     if (own)
-        words += ", and the collector did not refuse the client certificate within a second";
+        words += ", and the collector did not refuse the client certificate within three seconds";
     else if (asked)
         words += "; the collector asks for a client certificate and does without one";
     return words;

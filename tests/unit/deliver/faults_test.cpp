@@ -302,7 +302,7 @@ BOOST_AUTO_TEST_CASE(a_masters_archive_that_fails_or_hangs_delays_only_itself)
     s.store("b-fails").fail_reads = true;
     s.store("a-hangs").hang_reads = true;
     s.play(d,
-           {{[&] { return siem.count() == 500; },
+           {{[&] { return siem.count() == 500 && !d.now().cursors.at(1).error.empty(); },
              [&] {
                  const auto now = d.now();
                  BOOST_TEST(now.lag >= 100);
