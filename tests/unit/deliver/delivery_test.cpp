@@ -133,7 +133,8 @@ BOOST_AUTO_TEST_CASE(a_backlog_of_one_master_does_not_starve_the_others)
     s.play(d, {{[&] { return d.now().confirmed == 5010; }, {}}});
     const auto got = pbids_of(siem.messages());
     const auto last_small = std::find(got.begin(), got.end(), 10009) - got.begin();
-    BOOST_TEST(last_small < 1000);
+    // Long before the backlog is through; how long exactly is the scheduler's business.
+    BOOST_TEST(last_small < 2500);
 }
 
 BOOST_AUTO_TEST_CASE(throughput_does_not_wait_for_confirmations)
