@@ -36,9 +36,9 @@ std::string to_base64url(std::string_view bytes)
     std::string out;
     unsigned held = 0;
     int bits = 0;
-    for (const unsigned char c : bytes)
+    for (const char c : bytes)
     {
-        held = (held << 8 | c) & 0xffffff;
+        held = (held << 8 | static_cast<unsigned char>(c)) & 0xffffff;
         for (bits += 8; bits >= 6; bits -= 6)
             out += alphabet[held >> (bits - 6) & 63];
     }
