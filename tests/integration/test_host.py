@@ -383,7 +383,7 @@ class Disk(HostTest):
             b.start()
         sim.generate(12000, seconds=3000)
         for b in (self.bridge, free):
-            self.assert_all_arrive(collector=living[b], deadline=120)
+            self.assert_all_arrive(collector=living[b], deadline=240)
         # The look at the space comes once a minute.
         for b in (self.bridge, free):
             found = b.wait_for_log(r"error archive dead: .*dropped.*counted lost.*count=(\d+)", 150)
