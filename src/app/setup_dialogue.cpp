@@ -4,6 +4,7 @@
 #include <csignal>
 #include <iostream>
 
+#include <poll.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -20,6 +21,9 @@ namespace
 constexpr std::size_t longest_answer = 4096;
 
 volatile std::sig_atomic_t caught = 0;
+/// What is blocked while read_line() waits; null: as it is. A signal that comes just before the wait is then
+/// taken in the wait and not missed by it.
+const sigset_t* while_waiting = nullptr;
 
 void note_signal(int number)
 {
@@ -34,6 +38,12 @@ public:
     without_echo()
     {
         caught = 0;
+        sigset_t noted;
+        sigemptyset(&noted);
+        for (const auto number : numbers)
+            sigaddset(&noted, number);
+        ::sigprocmask(SIG_BLOCK, &noted, &mask_);
+        while_waiting = &mask_;
         struct sigaction note = {};
         note.sa_handler = note_signal;
         for (std::size_t i = 0; i < std::size(numbers); ++i)
@@ -49,6 +59,8 @@ public:
             ::tcsetattr(STDIN_FILENO, TCSAFLUSH, &terminal_);
         for (std::size_t i = 0; i < std::size(numbers); ++i)
             ::sigaction(numbers[i], &before_[i], nullptr);
+        while_waiting = nullptr;
+        ::sigprocmask(SIG_SETMASK, &mask_, nullptr);
         if (caught != 0)
             ::raise(caught);
     }
@@ -58,6 +70,7 @@ public:
 private:
     static constexpr int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP};
     struct sigaction before_[std::size(numbers)] = {};
+    sigset_t mask_ = {};
     termios terminal_ = {};
     bool changed_ = false;
 };
@@ -69,7 +82,10 @@ std::string read_line()
     for (;;)
     {
         char c = 0;
-        const auto n = ::read(STDIN_FILENO, &c, 1);
+        pollfd input{STDIN_FILENO, POLLIN, 0};
+        auto n = static_cast<ssize_t>(::ppoll(&input, 1, nullptr, while_waiting));
+        if (n > 0)
+            n = ::read(STDIN_FILENO, &c, 1);
         if (n < 0 && errno == EINTR && caught == 0)
             continue;
         if (n <= 0)
