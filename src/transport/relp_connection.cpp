@@ -5,7 +5,6 @@
 #include <poll.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include <transport/stream_end.hpp>
@@ -24,18 +23,6 @@ constexpr duration no_deadline = std::chrono::hours(24 * 365);
 constexpr duration reading_time = std::chrono::seconds(1);
 /// The usual bound of imrelp (maxDataSize), which cuts longer messages or closes without a word.
 constexpr std::size_t usual_bound = 8192;
-
-std::string in_seconds(duration d)
-{
-    return std::to_string(std::lround(std::chrono::duration<double>(d).count())) + " s";
-}
-
-failure broken(const std::string& name, const error_code& e)
-{
-    std::string words = name + ": " + e.message();
-    words += advice(e);
-    return fail(e, std::move(words));
-}
 
 /// Why a session did not begin.
 failure not_opened(const std::string& name, const error_code& e, duration limit)
@@ -102,39 +89,12 @@ relp_connection::relp_connection(asio::any_io_executor ex,
                                  std::string name,
                                  timing t,
                                  connector::notify changed)
-    : stream_(std::move(s)),
-      session_(std::move(session)),
-      name_(std::move(name)),
-      certificate_expires_(stream_->peer().expires),
-      timing_(t),
-      changed_(std::move(changed)),
-      tasks_(ex,
-             [this](const std::string&, std::exception_ptr) {
-                 over(fail(errc::refused, name_ + ": internal error while reading answers"));
-             }),
-      work_(ex),
-      news_(ex)
+    : linked_connection(
+          std::move(ex), std::move(s), std::move(name), t, std::move(changed), "reading answers"),
+      session_(std::move(session))
 {
     tasks_.spawn("read", read_answers());
     tasks_.spawn("watch", watch());
-}
-
-void relp_connection::tell()
-{
-    if (changed_)
-        changed_();
-}
-
-void relp_connection::over(failure why)
-{
-    if (state_ == state::over)
-        return;
-    state_ = state::over;
-    reason_ = std::move(why);
-    stream_->close();
-    work_.ring();
-    news_.ring();
-    tell();
 }
 
 bool relp_connection::is_readable() const
@@ -266,21 +226,7 @@ awaitable<outcome<send_report>> relp_connection::send(const batch& b)
 {
     if (state_ != state::up || session_.now() != relp_session::phase::open)
         co_return reason_.value_or(fail(asio::error::eof, name_ + ": closed by the collector"));
-    // A write that is cancelled half-way has left half a message behind: nothing may follow it.
-    struct whole_or_over
-    {
-        explicit whole_or_over(relp_connection& c) : owner(c) {}
-        whole_or_over(const whole_or_over&) = delete;
-        whole_or_over& operator=(const whole_or_over&) = delete;
-        ~whole_or_over()
-        {
-            if (!answered)
-                owner.over(fail(asio::error::operation_aborted, owner.name_ + ": a write was cancelled"));
-        }
-        relp_connection& owner;
-        bool answered = false;
-    };
-    whole_or_over guard(*this);
+    whole_write guard(*this);
     if (session_.unanswered() == 0)
     {
         progress_at_ = clock::now();
@@ -301,8 +247,7 @@ awaitable<outcome<send_report>> relp_connection::send(const batch& b)
                clock::now() < give_up)
             co_await news_.wait(std::chrono::milliseconds(100));
         if (written.error() == errc::timed_out || written.error() == asio::error::timed_out)
-            over(fail(written.error(),
-                      name_ + ": the collector took nothing for " + in_seconds(timing_.write)));
+            takes_nothing(written.error());
         else
             over(broken(name_, written.error()));
         guard.answered = true;
@@ -342,14 +287,6 @@ awaitable<void> relp_connection::finish(duration limit)
         }
         co_await news_.wait(left);
     }
-}
-
-awaitable<void> relp_connection::close()
-{
-    changed_ = nullptr;
-    over(fail(asio::error::operation_aborted, name_ + ": closed"));
-    tasks_.cancel();
-    co_await tasks_.join(std::chrono::seconds(5));
 }
 
 }  // namespace dtbridge::transport

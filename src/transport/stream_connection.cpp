@@ -10,7 +10,6 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include <transport/stream_end.hpp>
@@ -32,45 +31,12 @@ stream_connection::stream_connection(asio::any_io_executor ex,
                                      std::string name,
                                      timing t,
                                      connector::notify changed)
-    : stream_(std::move(s)),
-      name_(std::move(name)),
-      certificate_expires_(stream_->peer().expires),
-      timing_(t),
-      changed_(std::move(changed)),
-      tasks_(ex,
-             [this](const std::string&, std::exception_ptr) {
-                 over(fail(errc::refused, name_ + ": internal error while watching the connection"));
-             }),
-      work_(ex),
-      reader_end_(ex),
+    : linked_connection(
+          std::move(ex), std::move(s), std::move(name), t, std::move(changed), "watching the connection"),
       tracker_(t.stay_up)
 {
     tasks_.spawn("read", read_until_end());
     tasks_.spawn("look", look_at_acknowledgements());
-}
-
-void stream_connection::tell()
-{
-    if (changed_)
-        changed_();
-}
-
-void stream_connection::over(failure why)
-{
-    if (state_ == state::over)
-        return;
-    state_ = state::over;
-    reason_ = std::move(why);
-    stream_->close();
-    work_.ring();
-    reader_end_.ring();
-    tell();
-}
-
-void stream_connection::takes_nothing(error_code e)
-{
-    const auto limit = std::chrono::duration<double>(timing_.write).count();
-    over(fail(e, name_ + ": the collector took nothing for " + std::to_string(std::lround(limit)) + " s"));
 }
 
 bool stream_connection::was_reset() const
@@ -100,7 +66,7 @@ void stream_connection::peer_ended()
     }
     state_ = state::ending;
     ended_at_ = std::chrono::steady_clock::now();
-    reader_end_.ring();
+    news_.ring();
     look();
     work_.ring();
     tell();
@@ -126,15 +92,11 @@ awaitable<void> stream_connection::read_until_end()
         if (got || is_orderly(got.error()))
             peer_ended();
         else
-        {
-            std::string words = name_ + ": " + got.error().message();
-            words += advice(got.error());
-            over(fail(got.error(), std::move(words)));
-        }
+            over(broken(name_, got.error()));
         break;
     }
     reading_ = false;
-    reader_end_.ring();
+    news_.ring();
 }
 
 awaitable<void> stream_connection::look_at_acknowledgements()
@@ -224,21 +186,7 @@ awaitable<outcome<send_report>> stream_connection::send(const batch& b)
 {
     if (state_ != state::up)
         co_return reason_.value_or(fail(asio::error::eof, name_ + ": closed by the collector"));
-    // A write that is cancelled half-way has left half a message behind: nothing may follow it.
-    struct whole_or_over
-    {
-        explicit whole_or_over(stream_connection& c) : owner(c) {}
-        whole_or_over(const whole_or_over&) = delete;
-        whole_or_over& operator=(const whole_or_over&) = delete;
-        ~whole_or_over()
-        {
-            if (!answered)
-                owner.over(fail(asio::error::operation_aborted, owner.name_ + ": a write was cancelled"));
-        }
-        stream_connection& owner;
-        bool answered = false;
-    };
-    whole_or_over guard(*this);
+    whole_write guard(*this);
     const auto bytes = b.bytes();
     auto from = asio::buffer(bytes.data(), bytes.size());
     auto written = co_await stream_->write(from, timing_.write);
@@ -250,7 +198,7 @@ awaitable<outcome<send_report>> stream_connection::send(const batch& b)
         const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);
         while (reading_ && state_ == state::up && written.error() != errc::timed_out &&
                std::chrono::steady_clock::now() < give_up)
-            co_await reader_end_.wait(std::chrono::milliseconds(100));
+            co_await news_.wait(std::chrono::milliseconds(100));
         if (written.error() == errc::timed_out || written.error() == asio::error::timed_out)
             takes_nothing(written.error());
         else
@@ -282,16 +230,8 @@ awaitable<void> stream_connection::finish(duration limit)
         const auto left = until - std::chrono::steady_clock::now();
         if (left <= duration::zero())
             break;
-        co_await reader_end_.wait(left);
+        co_await news_.wait(left);
     }
-}
-
-awaitable<void> stream_connection::close()
-{
-    changed_ = nullptr;
-    over(fail(asio::error::operation_aborted, name_ + ": closed"));
-    tasks_.cancel();
-    co_await tasks_.join(std::chrono::seconds(5));
 }
 
 }  // namespace dtbridge::transport
