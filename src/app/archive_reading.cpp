@@ -4,7 +4,10 @@
 #include <filesystem>
 #include <future>
 #include <iostream>
+#include <queue>
+#include <vector>
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_future.hpp>
@@ -23,6 +26,8 @@ namespace
 
 constexpr std::size_t piece_count = 4096;
 constexpr std::size_t piece_bytes = 4u << 20;
+constexpr std::size_t merged_bytes = 32u << 20, least_bytes = 64u << 10;
+constexpr std::size_t most_open = 32;  // files of masters that are read side by side
 
 std::string folder_of(const std::string& state_dir)
 {
@@ -47,11 +52,14 @@ T taken(outcome<T> got)
 class archive_stream
 {
 public:
-    archive_stream(const std::string& state_dir, const std::string& master, scan_order order)
-        : worker_(1), pool_(worker_.get_executor(), folder_of(state_dir)), order_(order)
+    archive_stream(asio::any_io_executor worker,
+                   archive_pool& pool,
+                   const std::string& master,
+                   scan_order order)
+        : worker_(std::move(worker)), order_(order)
     {
         archive_ =
-            taken(asio::co_spawn(worker_, archive::open_to_read(pool_, master), asio::use_future).get());
+            taken(asio::co_spawn(worker_, archive::open_to_read(pool, master), asio::use_future).get());
         const auto facts = taken(asio::co_spawn(worker_, archive_->facts(), asio::use_future).get());
         first_ = facts.oldest_seq;
         last_ = facts.last_seq;
@@ -61,8 +69,6 @@ public:
     {
         if (coming_.valid())
             coming_.wait();
-        archive_.reset();
-        worker_.join();
     }
     archive_stream(const archive_stream&) = delete;
     archive_stream& operator=(const archive_stream&) = delete;
@@ -96,8 +102,7 @@ public:
 private:
     void ask() { coming_ = asio::co_spawn(worker_, archive_->scan(order_), asio::use_future); }
 
-    asio::thread_pool worker_;
-    archive_pool pool_;
+    asio::any_io_executor worker_;
     std::shared_ptr<archive> archive_;
     scan_order order_;
     std::int64_t first_ = 0, last_ = 0;
@@ -111,11 +116,11 @@ class progress
 public:
     explicit progress(const reading& what) : what_(what), shown_(what.quiet ? nullptr : new progress_view) {}
 
-    void show(std::size_t master, double part, std::int64_t count)
+    /// all: how much of everything is read, 0 to 1.
+    void show(std::size_t master, double all, std::int64_t count)
     {
         if (!shown_ || !shown_->visible())
             return;
-        const double all = (static_cast<double>(master) + part) / static_cast<double>(what_.masters.size());
         const auto seconds = static_cast<double>(now_ms() - start_) / 1000;
         std::string line = what_.what + ' ' + what_.masters[master] + ": " +
                            std::to_string(static_cast<int>(100 * all)) + " %, " + std::to_string(count) +
@@ -141,17 +146,24 @@ private:
 class acknowledgements
 {
 public:
-    acknowledgements(const std::string& state_dir, const std::string& master, bool wanted)
-    {
-        if (wanted)
-            states_ = taken(later_states::open(folder_of(state_dir), master));
-    }
+    acknowledgements(const reading& what, const std::string& master)
+        : folder_(folder_of(what.state_dir)),
+          master_(master),
+          wanted_(what.with_changes),
+          stays_open_(!what.by_arrival || what.masters.size() <= most_open)
+    {}
     /// What belongs to these breaches.
     void read(const archive_span& span)
     {
         changes_.clear();
-        if (states_)
+        if (wanted_)
+        {
+            if (!states_)
+                states_ = taken(later_states::open(folder_, master_));
             changes_ = taken(states_->between(span.breaches.front().seq, span.breaches.back().seq));
+            if (!stays_open_)
+                states_.reset();
+        }
         at_ = changes_.begin();
     }
     std::optional<std::int64_t> of(std::int64_t seq)
@@ -165,10 +177,108 @@ public:
     }
 
 private:
+    std::string folder_, master_;
+    bool wanted_, stays_open_;
     std::unique_ptr<later_states> states_;
     std::vector<std::pair<std::int64_t, state_change>> changes_;
     std::vector<std::pair<std::int64_t, state_change>>::const_iterator at_ = changes_.begin();
 };
+
+using taker = std::function<bool(const read_breach&)>;
+
+/// One master after the other.
+void read_in_turn(const reading& what,
+                  const scan_order& order,
+                  asio::thread_pool& workers,
+                  archive_pool& pool,
+                  progress& shown,
+                  const taker& each)
+{
+    std::int64_t count = 0;
+    const auto masters = static_cast<double>(what.masters.size());
+    for (std::size_t i = 0; i < what.masters.size(); ++i)
+    {
+        archive_stream stream(workers.get_executor(), pool, what.masters[i], order);
+        acknowledgements acknowledged(what, what.masters[i]);
+        while (const auto* span = stream.next())
+        {
+            acknowledged.read(*span);
+            for (const auto& b : span->breaches)
+                if (!each(read_breach{what.masters[i], b, acknowledged.of(b.seq)}))
+                    return;
+            count += static_cast<std::int64_t>(span->breaches.size());
+            shown.show(
+                i, (static_cast<double>(i) + stream.part(span->breaches.back().seq)) / masters, count);
+        }
+    }
+}
+
+/// All masters by the time of archiving, and each in order of seq: the order in which the service saw them.
+void read_merged(const reading& what,
+                 const scan_order& order,
+                 asio::thread_pool& workers,
+                 archive_pool& pool,
+                 progress& shown,
+                 const taker& each)
+{
+    struct source
+    {
+        source(const reading& what, std::size_t i, asio::any_io_executor ex, archive_pool& p, scan_order o)
+            : master(i),
+              stream(std::move(ex), p, what.masters[i], o),
+              acknowledged(what, what.masters[i])
+        {
+            step();
+        }
+        const archived_breach* head() const { return span == nullptr ? nullptr : &span->breaches[at]; }
+        void step()
+        {
+            if (span != nullptr && ++at < span->breaches.size())
+                return;
+            span = stream.next();
+            at = 0;
+            part = span == nullptr ? 1 : stream.part(span->breaches.back().seq);
+            if (span != nullptr)
+                acknowledged.read(*span);
+        }
+        std::size_t master;
+        archive_stream stream;
+        acknowledgements acknowledged;
+        const archive_span* span = nullptr;
+        std::size_t at = 0;
+        double part = 0;
+    };
+    const auto later = [](const source* a, const source* b) {
+        const auto x = a->head()->archived, y = b->head()->archived;
+        return x != y ? x > y : a->master > b->master;
+    };
+    std::vector<std::unique_ptr<source>> all;
+    std::priority_queue<source*, std::vector<source*>, decltype(later)> heads(later);
+    double parts = 0;
+    for (std::size_t i = 0; i < what.masters.size(); ++i)
+    {
+        all.push_back(std::make_unique<source>(what, i, workers.get_executor(), pool, order));
+        parts += all.back()->part;
+        if (all.back()->head() != nullptr)
+            heads.push(all.back().get());
+    }
+    std::int64_t count = 0;
+    while (!heads.empty())
+    {
+        auto* s = heads.top();
+        heads.pop();
+        const auto& b = *s->head();
+        if (!each(read_breach{what.masters[s->master], b, s->acknowledged.of(b.seq)}))
+            return;
+        parts -= s->part;
+        s->step();
+        parts += s->part;
+        if (s->head() != nullptr)
+            heads.push(s);
+        if (++count % 1024 == 0)
+            shown.show(s->master, parts / static_cast<double>(what.masters.size()), count);
+    }
+}
 
 }  // namespace
 
@@ -224,29 +334,25 @@ std::vector<std::string> archives_to_read(const config::configuration& c, const 
 
 void read_archives(const reading& what, const std::function<bool(const read_breach&)>& each)
 {
+    const bool merged = what.by_arrival && what.masters.size() > 1;
     scan_order order;
     order.max_count = piece_count;
-    order.max_bytes = piece_bytes;
+    // Merged, every archive has two pieces in memory.
+    order.max_bytes = merged ? std::clamp(merged_bytes / (2 * what.masters.size()), least_bytes, piece_bytes)
+                             : piece_bytes;
     if (what.span.from)
         order.created_from = *what.span.from;
     if (what.span.to)
         order.created_before = *what.span.to;
-    progress shown(what);
-    std::int64_t count = 0;
-    for (std::size_t i = 0; i < what.masters.size(); ++i)
+    asio::thread_pool workers(1);
+    // Streams go before what they run on, also when something is thrown.
     {
-        archive_stream stream(what.state_dir, what.masters[i], order);
-        acknowledgements acknowledged(what.state_dir, what.masters[i], what.with_changes);
-        while (const auto* span = stream.next())
-        {
-            acknowledged.read(*span);
-            for (const auto& b : span->breaches)
-                if (!each(read_breach{what.masters[i], b, acknowledged.of(b.seq)}))
-                    return;
-            count += static_cast<std::int64_t>(span->breaches.size());
-            shown.show(i, stream.part(span->breaches.back().seq), count);
-        }
+        archive_pool pool(workers.get_executor(), folder_of(what.state_dir));
+        progress shown(what);
+        merged ? read_merged(what, order, workers, pool, shown, each)
+               : read_in_turn(what, order, workers, pool, shown, each);
     }
+    workers.join();
 }
 
 std::int64_t read_parsed(const reading& what,

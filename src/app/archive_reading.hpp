@@ -39,6 +39,7 @@ struct reading
     time_span span;
     bool with_changes = false;  ///< tells when a breach was acknowledged later
     bool quiet = false;         ///< no progress, even on a terminal
+    bool by_arrival = false;    ///< masters are not read one after the other, but all by time of archiving
     std::string what;           ///< before the progress: "reading"
 };
 
@@ -49,7 +50,7 @@ struct read_breach
     std::optional<std::int64_t> acknowledged_at;  ///< as a sweep saw it; ms
 };
 
-/// Calls each with everything that the archives held when reading began, master by master in order of seq;
+/// Calls each with everything that the archives held when reading began, of each master in order of seq;
 /// false ends it. Throws action_error where an archive cannot be read.
 void read_archives(const reading& what, const std::function<bool(const read_breach&)>& each);
 

@@ -3,6 +3,7 @@
 #include <dtbridge/core/time.hpp>
 
 #include "app/archive_reading.hpp"
+#include "app/breach_labels.hpp"
 #include "app/commands.hpp"
 #include "app/compact_json.hpp"
 #include "app/host.hpp"
@@ -21,7 +22,7 @@ int export_breaches(const arguments& args)
                             {{"master", "M", "whose archive", true},
                              {"from", "T", "created at T or later"},
                              {"to", "T", "created before T"},
-                             {"rules", "F", "only what this mapping file forwards"}});
+                             {"rules", "F", "only what this mapping file forwards, its throttles aside"}});
     if (!said)
         return exit_done;
     reading what;
@@ -32,6 +33,7 @@ int export_breaches(const arguments& args)
     what.what = "exporting";
     what.quiet = ::isatty(STDOUT_FILENO) == 1;
     const auto policy = said->has("rules") ? read_policy(said->get("rules")) : rules::policy();
+    const breach_labels labels(c);
     become_owner(c.service.state_dir);
 
     standard_output out;
@@ -47,7 +49,7 @@ int export_breaches(const arguments& args)
         read_archives(what, print);
     else
         broken = read_parsed(what, [&](const read_breach& r, const breach& b) {
-            return !policy.decide(b).forward || print(r);
+            return !policy.decide(b, labels.of(r.master, b)).forward || print(r);
         });
     out.flush();
     return broken == 0 ? exit_done : exit_not_right;

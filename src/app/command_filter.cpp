@@ -7,13 +7,15 @@
 
 #include <dtbridge/core/breach.hpp>
 #include <dtbridge/core/text.hpp>
-#include <dtbridge/deliver/throttles.hpp>
 #include <dtbridge/rules/policy.hpp>
 
 #include "app/breach_input.hpp"
+#include "app/breach_labels.hpp"
 #include "app/commands.hpp"
 #include "app/load_config.hpp"
 #include "app/options.hpp"
+#include "app/policy_file.hpp"
+#include "app/throttle_gate.hpp"
 
 namespace dtbridge::app
 {
@@ -26,40 +28,39 @@ std::string quoted(std::string_view s)
     return boost::json::serialize(boost::json::value(text::to_valid_utf8(s)));
 }
 
-rules::policy load_rules(const std::string& file)
-{
-    auto loaded = rules::load_file(file, file);
-    for (const auto& p : loaded.problems)
-        std::cerr << config::to_line(p) << '\n';
-    if (!loaded.ok)
-        throw action_error(file + " cannot be used");
-    return std::move(loaded.value);
-}
-
 }  // namespace
 
 int filter(const arguments& args)
 {
-    const auto said = parse(args, "filter", {{"rules", "F", "mapping file, TOML or CSV", true}}, 1);
+    const auto said = parse(args,
+                            "filter",
+                            {{"rules", "F", "mapping file, TOML or CSV", true},
+                             {"master", "M", "whose breaches they are: its labels and inventory count, too"}},
+                            1);
     if (!said)
         return exit_done;
-    const auto policy = std::make_shared<const rules::policy>(load_rules(said->get("rules")));
-    deliver::throttles throttles;  // start empty, and count on the times of the input (product.md 5)
-    throttles.follow(policy);
+    const auto policy = std::make_shared<const rules::policy>(read_policy(said->get("rules")));
+    const auto master = said->get("master");
+    config::configuration c;
+    if (said->has("master"))
+    {
+        c = load_config(said->config(), true);
+        find_master(c, master);
+    }
+    else if (policy->reads_labels())
+    {
+        std::cerr << "the label: keys of " << policy->file() << " match nothing without --master\n";
+    }
+    const breach_labels labels(c);
+    throttle_gate throttles(policy);  // starts empty, and counts on the times of the input (product.md 5)
     std::string line;
     const auto print = [&](const breach& b, const breach_key& key) {
-        auto d = policy->decide(b);
-        if (d.forward && throttles.any())
+        auto d = policy->decide(b, labels.of(master, b));
+        const auto by = d.forward ? throttles.hold(b, d, master, 0) : std::nullopt;
+        if (by)
         {
-            if (const auto by = throttles.ask(b, "", key.created, d.always))
-            {
-                d.forward = false;
-                d.reason = deliver::describe(policy->throttles()[*by], policy->file()) + " holds it back";
-            }
-            else
-            {
-                throttles.passed();
-            }
+            d.forward = false;
+            d.reason = rules::describe(policy->throttles()[*by], policy->file()) + " holds it back";
         }
         line = "{\"pbid\":" + std::to_string(key.pbid) + ",\"forward\":" + (d.forward ? "true" : "false") +
                ",\"reason\":" + quoted(d.reason) + ",\"created\":" + std::to_string(key.created) +

@@ -7,6 +7,7 @@
 #include <dtbridge/format/formatter.hpp>
 
 #include "app/breach_input.hpp"
+#include "app/breach_labels.hpp"
 #include "app/commands.hpp"
 #include "app/host.hpp"
 #include "app/load_config.hpp"
@@ -92,9 +93,7 @@ recipe from_destination(const parsed& said)
     r.fields = load_fields(r.options, d.options.fields_file);
     r.policy = d.policy;
     r.master = to_master_info(find_master(c, said.get("master", d.options.masters.front())));
-    for (const auto& e : c.enrich)
-        if (e.master == r.master.name)
-            r.inventory = e.inventory;
+    r.inventory = breach_labels(c).inventory_of(r.master.name);
     return r;
 }
 
@@ -122,11 +121,11 @@ int format_breaches(const arguments& args)
 
     std::string message;
     const auto print = [&](const breach& b, const breach_key& key) -> std::string {
-        rules::known_labels known;
-        known.master = &master.labels;
-        if (r.inventory)
-            known.inventory = r.inventory->find(b);
-        const auto decision = r.policy ? r.policy->decide(b, known) : rules::decision{};
+        const auto known = rules::known_of(b, &master.labels, r.inventory.get());
+        rules::decision decision;
+        decision.inventory = known.inventory;
+        if (r.policy)
+            decision = r.policy->decide(b, known);
         if (!decision.forward && !r.options.mark_held_back)
             return {};
         message.clear();

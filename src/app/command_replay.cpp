@@ -10,6 +10,7 @@
 #include <dtbridge/core/time.hpp>
 
 #include "app/ask.hpp"
+#include "app/breach_labels.hpp"
 #include "app/commands.hpp"
 #include "app/destination_settings.hpp"
 #include "app/host.hpp"
@@ -91,15 +92,6 @@ std::vector<std::string> masters_of(const parsed& said, const config::destinatio
                       said.get("master") + "'");
 }
 
-std::shared_ptr<const rules::inventory> inventory_of(const config::configuration& c,
-                                                     const std::string& master)
-{
-    for (const auto& e : c.enrich)
-        if (e.master == master)
-            return e.inventory;
-    return nullptr;
-}
-
 int print_end(const boost::json::object& counts, bool finished)
 {
     std::cout << (finished ? "replayed: " : "ended early: ") << words_of(counts) << std::endl;
@@ -123,7 +115,7 @@ void decide_span(const archive_span& span,
                  const deliver::replay_order& order,
                  const config::destination& d,
                  const format::master_info& master,
-                 const rules::inventory* inventory,
+                 const breach_labels& labels,
                  dry_counts& counts)
 {
     breach b;
@@ -139,11 +131,7 @@ void decide_span(const archive_span& span,
         const auto model = string_member(b.then, "name");
         if (!is_asked_for(order, a.key, model))
             continue;
-        rules::known_labels known;
-        known.master = &master.labels;
-        if (inventory != nullptr)
-            known.inventory = inventory->find(b);
-        const auto said = d.policy->decide(b, known);
+        const auto said = d.policy->decide(b, labels.of(master.name, b));
         const bool marked = !said.forward && d.options.format.mark_held_back;
         counts.forwarded += said.forward;
         counts.marked += marked;
@@ -165,6 +153,7 @@ int dry_run(const parsed& said, const deliver::replay_order& order)
     const auto names = masters_of(said, d);
     become_owner(c.service.state_dir);
     state_reader state(c.service.state_dir);
+    const breach_labels labels(c);
     dry_counts counts;
     for (const auto& name : names)
     {
@@ -174,7 +163,6 @@ int dry_run(const parsed& said, const deliver::replay_order& order)
         if (!opened)
             throw action_error(opened.error().detail);
         const auto master = to_master_info(find_master(c, name));
-        const auto inventory = inventory_of(c, name);
         const auto end = (*opened)->last_seq();
         progress_view progress;
         scan_order what;
@@ -186,7 +174,7 @@ int dry_run(const parsed& said, const deliver::replay_order& order)
             if (span.breaches.empty() || !std::cout)
                 break;
             progress.clear();
-            decide_span(span, order, d, master, inventory.get(), counts);
+            decide_span(span, order, d, master, labels, counts);
             what.after_seq = span.scanned_to;
             progress.show(name + ": " + std::to_string(end > 0 ? what.after_seq * 100 / end : 100) + " %");
             if (order.pbid)
@@ -249,6 +237,7 @@ int replay_alone(const parsed& said, const deliver::replay_order& order, std::in
     become_owner(c.service.state_dir);
     log::set_level(log::level::error);
     state_reader state(c.service.state_dir);
+    const breach_labels labels(c);
     std::vector<replay_part> parts;
     for (const auto& name : names)
     {
@@ -258,7 +247,7 @@ int replay_alone(const parsed& said, const deliver::replay_order& order, std::in
         if (!opened)
             throw action_error(opened.error().detail);
         parts.push_back(
-            replay_part{std::move(*opened), to_master_info(find_master(c, name)), inventory_of(c, name)});
+            replay_part{std::move(*opened), to_master_info(find_master(c, name)), labels.inventory_of(name)});
     }
     on_terminal listener(state.io());
     auto result = state.must(replay_and_finish(state.io().get_executor(),

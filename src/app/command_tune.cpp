@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
@@ -14,6 +15,7 @@
 #include <dtbridge/tune/suggestion.hpp>
 
 #include "app/archive_reading.hpp"
+#include "app/breach_labels.hpp"
 #include "app/commands.hpp"
 #include "app/host.hpp"
 #include "app/load_config.hpp"
@@ -21,6 +23,7 @@
 #include "app/policy_file.hpp"
 #include "app/standard_output.hpp"
 #include "app/terminal.hpp"
+#include "app/throttle_gate.hpp"
 #include "app/version.hpp"
 
 namespace dtbridge::app
@@ -126,27 +129,60 @@ std::string json_text(std::string_view s)
 }
 
 /// One breach of --show.
-std::string shown_breach(const read_breach& r, const breach& b, const tune::verdict& v, bool json)
+std::string shown_breach(const read_breach& r,
+                         const breach& b,
+                         const tune::verdict& v,
+                         const tune::analysis& figures,
+                         bool json)
 {
+    const auto reason = figures.reason(v), against = figures.reason_against(v);
     const auto model = tune::model_name(b);
     if (json)
         return std::string("{\"change\":\"") + (v.added() ? "added" : "removed") +
                "\",\"master\":" + json_text(r.master) + ",\"pbid\":" + std::to_string(b.key.pbid) +
                ",\"created\":" + std::to_string(b.key.created) + ",\"model\":" + json_text(model) +
                ",\"score\":" + (b.score ? b.score->text() : "null") +
-               ",\"reason\":" + json_text(v.decision.reason) +
-               ",\"against_reason\":" + json_text(v.against->reason) + "}\n";
+               ",\"reason\":" + json_text(reason) +
+               ",\"against_reason\":" + json_text(against) + "}\n";
     return rfc3339_ms(b.key.created) + "  " + r.master + "  " + std::to_string(b.key.pbid) + "  " +
            (b.score ? b.score->text() : "-") + "  " + text::printable(model, 200) + "\n    " +
-           (v.added() ? "+ " : "- ") + text::printable(v.decision.reason, 400) + "\n    " +
-           (v.added() ? "- " : "+ ") + text::printable(v.against->reason, 400) + '\n';
+           (v.added() ? "+ " : "- ") + text::printable(reason, 400) + "\n    " +
+           (v.added() ? "- " : "+ ") + text::printable(against, 400) + '\n';
 }
 
-void note_throttles(const rules::policy& p, std::vector<std::string>& notes)
+using shared_policy = std::shared_ptr<const rules::policy>;
+
+/// The throttles of a policy as what stands behind its rules; empty where it has none.
+tune::gate gate_of(const shared_policy& p)
 {
-    if (!p.throttles().empty())
-        notes.push_back("the throttles of " + p.file() +
-                        " are not applied: these figures are what reaches them, and fewer alerts leave.");
+    if (!p || p->throttles().empty())
+        return {};
+    // Whoever holds the gate holds the windows: one state, however often it is copied.
+    const auto throttles = std::make_shared<throttle_gate>(p);
+    return [throttles](const breach& b, const rules::decision& d, const tune::origin& from) {
+        return throttles->hold(b, d, from.master, from.archived);
+    };
+}
+
+/// A key without master or device is counted over all masters, so their order among each other matters.
+bool counts_over_masters(const shared_policy& p)
+{
+    const auto has = [](const rules::throttle& t, std::string_view factor) {
+        return std::find(t.by.begin(), t.by.end(), factor) != t.by.end();
+    };
+    return p && std::any_of(p->throttles().begin(), p->throttles().end(), [&](const rules::throttle& t) {
+               return !has(t, "master") && !has(t, "device");
+           });
+}
+
+tune::origin origin_of(const read_breach& r, const breach& b, const breach_labels& labels)
+{
+    tune::origin from;
+    from.master = r.master;
+    from.archived = r.archived.archived;
+    from.acknowledged_at = r.acknowledged_at;
+    from.known = labels.of(r.master, b);
+    return from;
 }
 
 int suggest(const parsed& said, reading what, const config::configuration& c)
@@ -157,21 +193,33 @@ int suggest(const parsed& said, reading what, const config::configuration& c)
     order.average = said.has("average");
     order.masters = what.masters;
     order.file = named.file();
-    const auto base = use_policy(tune::proposal_base(named), said.get("rules"));
-    order.tag_was_added = base.lines().size() != named.lines().size();
+    const auto base = std::make_shared<const rules::policy>(
+        use_policy(tune::proposal_base(named), said.get("rules")));
+    order.tag_was_added = base->lines().size() != named.lines().size();
+    const bool throttled = !base->throttles().empty();
+    if (throttled)
+        order.throttles = [base] { return gate_of(base); };
+    what.by_arrival = counts_over_masters(base);
+    const breach_labels labels(c);
     become_owner(c.service.state_dir);
-    tune::suggestion proposal(base, order);
+    tune::suggestion proposal(*base, order);
+    int round = 1;
     what.what = "reading (1 of 2)";
-    auto broken = read_parsed(what, [&](const read_breach&, const breach& b) {
-        proposal.learn(b);
+    if (throttled)
+        what.what = "reading (1 of 4 to 6)";
+    const auto broken = read_parsed(what, [&](const read_breach& r, const breach& b) {
+        proposal.learn(b, origin_of(r, b, labels));
         return true;
     });
     proposal.plan();
-    what.what = "weighing (2 of 2)";
-    broken += read_parsed(what, [&](const read_breach&, const breach& b) {
-        proposal.weigh(b);
-        return true;
-    });
+    do
+    {
+        what.what = "weighing (" + std::to_string(++round) + (throttled ? " of 4 to 6)" : " of 2)");
+        read_parsed(what, [&](const read_breach& r, const breach& b) {
+            proposal.weigh(b, origin_of(r, b, labels));
+            return true;
+        });
+    } while (proposal.again());
     standard_output out;
     out.write(proposal.mapping());
     out.flush();
@@ -184,8 +232,11 @@ int suggest(const parsed& said, reading what, const config::configuration& c)
 
 int compare(const parsed& said, reading what, const config::configuration& c)
 {
-    const auto policy = read_policy(said.get("rules"));
-    const auto other = said.has("against") ? read_policy(said.get("against")) : rules::policy();
+    const auto policy = std::make_shared<const rules::policy>(read_policy(said.get("rules")));
+    const auto other = said.has("against")
+                           ? std::make_shared<const rules::policy>(read_policy(said.get("against")))
+                           : shared_policy();
+    const breach_labels labels(c);
     const bool json = said.has("json");
     const bool show = said.has("show");
     const bool show_added = said.get("show") == "added";
@@ -193,15 +244,17 @@ int compare(const parsed& said, reading what, const config::configuration& c)
     become_owner(c.service.state_dir);
 
     standard_output out;
-    tune::analysis figures(policy, said.has("against") ? &other : nullptr);
+    tune::analysis figures(*policy, other.get());
+    figures.stand_behind(gate_of(policy), gate_of(other));
+    what.by_arrival = counts_over_masters(policy) || counts_over_masters(other);
     what.what = "reading";
     what.with_changes = true;
     what.quiet = show && ::isatty(STDOUT_FILENO) == 1;
     const auto broken = read_parsed(what, [&](const read_breach& r, const breach& b) {
-        const auto v = figures.take(b, r.acknowledged_at);
+        const auto v = figures.take(b, origin_of(r, b, labels));
         const bool wanted = show && (show_added ? v.added() : v.removed());
         // With a report to be written, a reader who has seen enough does not end it.
-        return !wanted || out.write(shown_breach(r, b, v, json)) || html;
+        return !wanted || out.write(shown_breach(r, b, v, figures, json)) || html;
     });
 
     tune::report report;
@@ -211,9 +264,6 @@ int compare(const parsed& said, reading what, const config::configuration& c)
     report.to = what.span.to;
     report.made = now_ms();
     report.version = program_version;
-    note_throttles(policy, report.notes);
-    if (said.has("against"))
-        note_throttles(other, report.notes);
     const auto write = [&](std::string_view text) { out.write(text); };
     if (show)
         std::cerr << figures.sum().added << " added, " << figures.sum().removed << " removed, of "

@@ -8,6 +8,7 @@
 #include <dtbridge/core/time.hpp>
 #include <dtbridge/format/formatter.hpp>
 
+#include "app/breach_labels.hpp"
 #include "app/load_config.hpp"
 #include "app/service_request.hpp"
 
@@ -36,16 +37,15 @@ struct verdict
 class explainer
 {
 public:
-    explainer(const explained_breach& b, const explanation_sources& from) : b_(b), from_(from)
+    explainer(const explained_breach& b, const explanation_sources& from)
+        : b_(b), from_(from), labels_(*from.config)
     {
         readable_ = !b.body.empty() && read_.read(b.body).has_value();
         for (const auto& m : from.config->masters)
             if (m.name == from.master)
                 master_ = to_master_info(m);
-        known_.master = &master_.labels;
-        for (const auto& e : from.config->enrich)
-            if (e.master == from.master && e.inventory && readable_)
-                known_.inventory = e.inventory->find(read_);
+        if (readable_)
+            known_ = labels_.of(from.master, read_);
     }
 
     boost::json::object run()
@@ -249,6 +249,7 @@ private:
 
     const explained_breach& b_;
     const explanation_sources& from_;
+    const breach_labels labels_;
     breach read_;
     bool readable_ = false;
     format::master_info master_;

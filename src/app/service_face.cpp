@@ -203,6 +203,7 @@ awaitable<web::response> service::impl::answer_breaches(web::request r)
     answer.content_type = order->envelope ? "application/json" : "application/x-ndjson";
     parts.store = m->second.store;
     parts.info = to_master_info(m->second.options);
+    parts.devices = inventories.of(order->master);
     parts.order = std::move(*order);
     auto begun = co_await web::start_pull(std::move(parts), board);
     if (!begun)

@@ -115,7 +115,10 @@ struct service::impl
     awaitable<web::response> answer_newest(web::request r);
     std::shared_ptr<const rules::policy> policy_for(const std::string& master, const std::string& stem) const;
     std::vector<std::string> masters_with_news(const access& who) const;
-    boost::json::object newest_json(const master& m, const archived_breach& a, breach& scratch) const;
+    boost::json::object newest_json(const master& m,
+                                    const archived_breach& a,
+                                    const std::vector<std::pair<std::string, withheld_breach>>& withheld,
+                                    breach& scratch) const;
 
     // What is watched: service_watch.cpp
     awaitable<void> watch();
@@ -137,6 +140,7 @@ struct service::impl
         noted_change change;
     };
     void note_updates(const std::string& master, const std::vector<noted_change>& changes);
+    void count_acknowledged(const std::string& master, const std::vector<noted_change>& changes);
     awaitable<void> send_updates();
 
     void task_failed(const char* component, const std::string& name, std::exception_ptr error);
@@ -160,6 +164,12 @@ struct service::impl
     std::set<std::string> backfilling;              ///< masters that a command asks again for a span
     std::deque<update> updates;  ///< of breaches, to be told to destinations that want them
     bool updates_dropped = false;
+    /// How long breaches of a model took to be acknowledged, by master and model.
+    struct acknowledged_model
+    {
+        std::int64_t count = 0, delay_ms = 0;
+    };
+    std::map<std::pair<std::string, std::string>, acknowledged_model> acknowledged;
     doorbell update_bell;
     std::unique_ptr<control_server> control;
     std::unique_ptr<web::server> listener;

@@ -1,5 +1,5 @@
 /// /metrics (product.md 9). Labels are names of the configuration and words of this program, so their number
-/// is bounded by the configuration.
+/// is bounded by the configuration; but for models that were acknowledged, which updates.cpp bounds.
 
 #include <dtbridge/web/exposition.hpp>
 
@@ -221,6 +221,17 @@ web::response service::impl::answer_metrics(const web::request& r) const
         .sample({}, seconds(reloaded != 0 ? reloaded : started));
     master_counters(e, master_rows);
     master_gauges(e, master_rows);
+    // Models that left with their master stay until the next start: counters do not go back.
+    e.metric("dtbridge_breaches_acknowledged_total",
+             type::counter,
+             "Breaches that were seen to become acknowledged, by model.");
+    for (const auto& [of, a] : acknowledged)
+        e.sample({{"master", of.first}, {"model", of.second}}, a.count);
+    e.metric("dtbridge_acknowledge_seconds_total",
+             type::counter,
+             "What those took from their creation to being acknowledged, together.");
+    for (const auto& [of, a] : acknowledged)
+        e.sample({{"master", of.first}, {"model", of.second}}, seconds(a.delay_ms));
 
     const auto archive_gauge = [&](const char* name, const char* help, auto v) {
         e.metric(name, type::gauge, help);

@@ -57,9 +57,11 @@ std::vector<std::string> service::impl::masters_with_news(const access& who) con
     return names;
 }
 
-boost::json::object service::impl::newest_json(const master& m,
-                                               const archived_breach& a,
-                                               breach& scratch) const
+boost::json::object service::impl::newest_json(
+    const master& m,
+    const archived_breach& a,
+    const std::vector<std::pair<std::string, withheld_breach>>& withheld,
+    breach& scratch) const
 {
     const auto info = to_master_info(m.options);
     boost::json::object o;
@@ -74,16 +76,28 @@ boost::json::object service::impl::newest_json(const master& m,
     o["device"] = shown(device_name(scratch));
     o["score"] = scratch.score ? shown(scratch.score->text()) : boost::json::string();
     o["url"] = shown(format::breach_url(scratch, info));
+    const auto inventory = inventories.of(info.name);
+    const auto known = rules::known_of(scratch, &info.labels, inventory.get());
     boost::json::array decisions;
     for (const auto& [name, d] : destinations)
     {
         if (!d.masters.contains(info.name) || decisions.size() == most_decisions)
             continue;
-        const auto said = d.config.policy->decide(scratch);
+        const auto said = d.config.policy->decide(scratch, known);
         boost::json::object one;
         one["destination"] = name;
         one["forward"] = said.forward;
         one["reason"] = shown(said.reason);
+        for (const auto& [to, w] : withheld)
+        {
+            if (w.seq != a.seq || to != name)
+                continue;
+            // The rules forwarded it, and yet it did not go.
+            const bool throttled = w.why == withheld_breach::cause::throttled;
+            one["forward"] = false;
+            one["withheld"] = throttled ? "throttled" : "undeliverable";
+            one["reason"] = shown(throttled ? w.reason + " holds it back" : w.reason);
+        }
         decisions.push_back(std::move(one));
     }
     o["decisions"] = std::move(decisions);
@@ -106,13 +120,17 @@ awaitable<web::response> service::impl::answer_newest(web::request r)
         const auto after =
             std::max<std::int64_t>(0, files->last_seq() - static_cast<std::int64_t>(most_breaches));
         auto span = co_await files->read(after, most_breaches, 1u << 20);
+        if (!span || span->breaches.empty())
+            continue;
+        const auto first = span->breaches.front().seq, last = span->breaches.back().seq;
+        const auto withheld = co_await files->withheld(first, last);
         // A reload may have come in between.
         const auto m = masters.find(name);
-        if (!span || m == masters.end())
+        if (!withheld || m == masters.end())
             continue;
         breach scratch;
         for (const auto& a : span->breaches)
-            found.emplace_back(a.archived, newest_json(m->second, a, scratch));
+            found.emplace_back(a.archived, newest_json(m->second, a, *withheld, scratch));
     }
     // What came last, in the order of creation, as people read it.
     std::stable_sort(

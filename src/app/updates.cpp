@@ -19,6 +19,7 @@ namespace
 {
 
 constexpr std::size_t most_updates = 1'000;
+constexpr std::size_t most_acknowledged_models = 5'000;  // of all masters; beyond, a master's are one
 
 format::formatter::event event_of(const std::string& master, const noted_change& c, const breach& b)
 {
@@ -51,9 +52,29 @@ bool was_withheld(const std::vector<breach_history>& all, std::int64_t seq, cons
 
 }  // namespace
 
+/// For the metrics: what was not acknowledged before and is now.
+void service::impl::count_acknowledged(const std::string& of, const std::vector<noted_change>& changes)
+{
+    for (const auto& c : changes)
+    {
+        if (c.was_acknowledged || !c.now.acknowledged || c.key.created <= 0)
+            continue;
+        auto at = acknowledged.find({of, c.model});
+        if (at == acknowledged.end())
+        {
+            const bool room = acknowledged.size() < most_acknowledged_models;
+            at = acknowledged.try_emplace({of, room ? c.model : std::string()}).first;
+        }
+        ++at->second.count;
+        at->second.delay_ms +=
+            std::max<std::int64_t>(0, c.now.acknowledged_at.value_or(c.now.at) - c.key.created);
+    }
+}
+
 /// Of a master's breaches, what changed. Keeps what somebody wants to know and returns at once.
 void service::impl::note_updates(const std::string& of, const std::vector<noted_change>& changes)
 {
+    count_acknowledged(of, changes);
     const auto wants = [&](const auto& d) {
         return d.second.config.options.updates && d.second.masters.contains(of);
     };

@@ -102,7 +102,8 @@ public:
     awaitable<outcome<bool>> set_aside(std::string raw, std::string reason) override;
     awaitable<outcome<std::vector<noted_change>>> note_states(std::vector<shown_state> shown) override;
     awaitable<outcome<std::vector<state_change>>> changes(breach_key key) override;
-    awaitable<outcome<std::vector<acknowledgement>>> acknowledgements(scan_order what) override;
+    awaitable<outcome<std::vector<std::pair<std::string, withheld_breach>>>> withheld(
+        std::int64_t first_seq, std::int64_t last_seq) override;
     awaitable<outcome<std::vector<window_counts>>> windows(std::size_t max_count) override;
     awaitable<outcome<key_span>> keys(key_order what) override;
     awaitable<outcome<std::vector<difference>>> note_differences(std::vector<difference> found) override;
@@ -456,10 +457,11 @@ awaitable<outcome<std::vector<state_change>>> file_archive::changes(breach_key k
     return run<std::vector<state_change>>(std::move(work));
 }
 
-awaitable<outcome<std::vector<acknowledgement>>> file_archive::acknowledgements(scan_order what)
+awaitable<outcome<std::vector<std::pair<std::string, withheld_breach>>>> file_archive::withheld(
+    std::int64_t first_seq, std::int64_t last_seq)
 {
-    auto work = [what](store& s) { return s.acknowledgements(what); };
-    return run<std::vector<acknowledgement>>(std::move(work));
+    auto work = [first_seq, last_seq](store& s) { return s.withheld(first_seq, last_seq); };
+    return run<std::vector<std::pair<std::string, withheld_breach>>>(std::move(work));
 }
 
 awaitable<outcome<key_span>> file_archive::keys(key_order what)

@@ -86,11 +86,12 @@ public:
     std::string remember(const std::string& text, const std::string& name, std::int64_t now);
     std::optional<std::string> recall(const std::string& hash);
     std::vector<confirmed_record> confirmed(std::int64_t seq);
+    std::vector<std::pair<std::string, withheld_breach>> withheld(std::int64_t first_seq,
+                                                                  std::int64_t last_seq);
     std::vector<breach_history> history(std::int64_t pbid);
     bool set_aside(const std::string& raw, const std::string& reason, std::int64_t now);
     std::vector<noted_change> note_states(const std::vector<shown_state>& shown, std::int64_t now);
     std::vector<state_change> changes(const breach_key& key);
-    std::vector<acknowledgement> acknowledgements(const scan_order& what);
     std::vector<window_counts> windows(std::size_t max_count);
     key_span keys(const key_order& what);
     std::vector<difference> note_differences(std::vector<difference> found, std::int64_t now);

@@ -14,6 +14,14 @@ namespace
 constexpr std::int64_t most_windows_read = 16384;
 constexpr std::size_t windows_between_trims = 1024;
 constexpr std::int64_t most_histories = 1000;
+constexpr std::int64_t most_withheld = 10000;
+
+withheld_breach::cause cause_of(std::int64_t how)
+{
+    return how == static_cast<std::int64_t>(withheld_breach::cause::undeliverable)
+               ? withheld_breach::cause::undeliverable
+               : withheld_breach::cause::throttled;
+}
 
 }  // namespace
 
@@ -194,9 +202,7 @@ std::vector<breach_history::fate> store::fates_of(std::int64_t seq)
         {
             withheld_breach w;
             w.seq = seq;
-            w.why = kept->integer(0) == static_cast<std::int64_t>(withheld_breach::cause::undeliverable)
-                        ? withheld_breach::cause::undeliverable
-                        : withheld_breach::cause::throttled;
+            w.why = cause_of(kept->integer(0));
             w.reason = kept->text(1);
             f.withheld = std::move(w);
         }
@@ -206,6 +212,32 @@ std::vector<breach_history::fate> store::fates_of(std::int64_t seq)
             f.lost_at = lost->integer(0);
         lost->reset();
         out.push_back(std::move(f));
+    }
+    return out;
+}
+
+std::vector<std::pair<std::string, withheld_breach>> store::withheld(std::int64_t first_seq,
+                                                                     std::int64_t last_seq)
+{
+    std::vector<std::pair<std::string, withheld_breach>> out;
+    auto& file = db();
+    db::query q(
+        file.prepared("SELECT w.seq, w.how, coalesce(r.words, '') FROM withheld AS w LEFT JOIN reason AS r "
+                      "ON r.id = w.reason WHERE w.cursor = ? AND w.seq BETWEEN ? AND ? ORDER BY w.seq "
+                      "LIMIT ?"));
+    for (const auto& [name, cursor] : known_.cursors)
+    {
+        q->reset();
+        q->bind(1, cursor.id).bind(2, first_seq).bind(3, last_seq);
+        q->bind(4, most_withheld - static_cast<std::int64_t>(out.size()));
+        while (q->step())
+        {
+            withheld_breach w;
+            w.seq = q->integer(0);
+            w.why = cause_of(q->integer(1));
+            w.reason = q->text(2);
+            out.emplace_back(name, std::move(w));
+        }
     }
     return out;
 }

@@ -14,7 +14,6 @@ namespace
 
 constexpr std::int64_t most_windows = 10000;
 constexpr std::int64_t most_differences = 10000;
-constexpr std::size_t most_acknowledgements = 10000;
 
 }  // namespace
 
@@ -40,6 +39,7 @@ std::vector<noted_change> store::note_states(const std::vector<shown_state>& sho
             c.archive_only = q->integer(3) != 0;
             c.now = state_change{now, s.acknowledged, s.comment_count, s.acknowledged_at};
             c.acknowledged_by = s.acknowledged_by;
+            c.model = s.model;
             // An answer that shows one breach twice changes it once.
             if (changed.insert(s.key).second)
                 out.push_back(c);
@@ -83,26 +83,6 @@ std::vector<state_change> store::changes(const breach_key& key)
         if (!q->is_null(3))
             c.acknowledged_at = q->integer(3);
         out.push_back(c);
-    }
-    return out;
-}
-
-std::vector<acknowledgement> store::acknowledgements(const scan_order& what)
-{
-    std::vector<acknowledgement> out;
-    db::query q(db().prepared(
-        "SELECT b.seq, b.pbid, b.created, min(coalesce(c.acknowledged_at, c.at)) FROM breach AS b "
-        "LEFT JOIN change AS c ON c.seq = b.seq AND c.acknowledged = 1 "
-        "WHERE b.seq > ?1 AND b.created >= ?2 AND (b.created < ?3 OR ?3 = 9223372036854775807) "
-        "AND (b.acknowledged = 1 OR c.seq IS NOT NULL) GROUP BY b.seq ORDER BY b.seq LIMIT ?4"));
-    q->bind(1, what.after_seq).bind(2, what.created_from).bind(3, what.created_before);
-    q->bind(4, static_cast<std::int64_t>(std::clamp<std::size_t>(what.max_count, 1, most_acknowledgements)));
-    while (q->step())
-    {
-        acknowledgement a{q->integer(0), breach_key{q->integer(1), q->integer(2)}, std::nullopt};
-        if (!q->is_null(3))
-            a.at = q->integer(3);
-        out.push_back(a);
     }
     return out;
 }

@@ -248,7 +248,7 @@ struct delivery::impl
             next->cutoff = first_ran - next->with.options.start->count();
         for (const auto& t : next->with.policy->throttles())
             next->throttles.push_back(
-                std::make_shared<const std::string>(describe(t, next->with.policy->file())));
+                std::make_shared<const std::string>(rules::describe(t, next->with.policy->file())));
         if (next->with.throttled)
             limiter.follow(next->with.policy);
         const auto now = now_ms();
@@ -871,10 +871,7 @@ struct delivery::impl
     {
         const auto& with = current->with;
         latest_created = std::max(latest_created, created);
-        rules::known_labels known;
-        known.master = &m.info.labels;
-        if (m.inventory)
-            known.inventory = m.inventory->find(scratch);
+        const auto known = rules::known_of(scratch, &m.info.labels, m.inventory.get());
         const auto said = with.policy->decide(scratch, known);
         const bool throttled = said.forward && with.throttled && limiter.any() &&
                                is_throttled(m, f, a, created, said.always, fresh);
@@ -1596,10 +1593,7 @@ bool delivery::has_forwarded(std::string_view master, const archived_breach& a, 
     if (impl_->current->passes_over(created_of(a)))
         return false;
     const auto& m = *at->second;
-    rules::known_labels known;
-    known.master = &m.info.labels;
-    if (m.inventory)
-        known.inventory = m.inventory->find(b);
+    const auto known = rules::known_of(b, &m.info.labels, m.inventory.get());
     return impl_->current->with.policy->decide(b, known).forward;
 }
 

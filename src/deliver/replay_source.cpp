@@ -114,9 +114,10 @@ public:
     {
         return refused<std::vector<noted_change>>();
     }
-    awaitable<outcome<std::vector<acknowledgement>>> acknowledgements(scan_order what) override
+    awaitable<outcome<std::vector<std::pair<std::string, withheld_breach>>>> withheld(
+        std::int64_t first_seq, std::int64_t last_seq) override
     {
-        return real_->acknowledgements(what);
+        return real_->withheld(first_seq, last_seq);
     }
     awaitable<outcome<key_span>> keys(key_order what) override { return real_->keys(what); }
     awaitable<outcome<std::vector<difference>>> note_differences(std::vector<difference>) override

@@ -57,19 +57,6 @@ std::string identity_of(const rules::throttle& t)
     return out + std::to_string(t.limit) + '/' + std::to_string(t.per_ms);
 }
 
-std::string span_text(std::int64_t ms)
-{
-    struct unit
-    {
-        std::int64_t ms;
-        const char* name;
-    };
-    for (const unit u : {unit{86'400'000, "d"}, {3'600'000, "h"}, {60'000, "m"}, {1000, "s"}})
-        if (ms % u.ms == 0)
-            return std::to_string(ms / u.ms) + u.name;
-    return std::to_string(ms) + "ms";
-}
-
 std::string model_of(const breach& b)
 {
     auto name = string_member(b.then, "name");
@@ -104,15 +91,6 @@ std::int64_t end_of(std::int64_t start, std::int64_t per)
 }
 
 }  // namespace
-
-std::string describe(const rules::throttle& t, const std::string& file)
-{
-    std::string out = "throttle by ";
-    for (std::size_t i = 0; i < t.by.size(); ++i)
-        out.append(i == 0 ? "" : ", ").append(t.by[i]);
-    return out + ": " + std::to_string(t.limit) + " per " + span_text(t.per_ms) + " (" + file + ':' +
-           std::to_string(t.line) + ')';
-}
 
 struct throttles::impl
 {
@@ -203,7 +181,7 @@ struct throttles::impl
             return;
         const auto& t = rule(w.rule);
         throttle_summary s;
-        s.throttle = describe(t, policy->file());
+        s.throttle = rules::describe(t, policy->file());
         s.of_key_model = has(t, "model");
         s.of_key_device = has(t, "device");
         s.start = w.start;

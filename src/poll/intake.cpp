@@ -139,7 +139,10 @@ void intake::look_at_state(const breach& b)
     state->key = b.key;
     state->acknowledged = is_acknowledged(b);
     b.root.find("commentCount").integer(state->comment_count);
-    if (!state->acknowledged || !said.is(json::kind::object))
+    if (!state->acknowledged)
+        return;
+    state->model = text::printable(model_path(string_member(b.then, "name")), 200);
+    if (!said.is(json::kind::object))
         return;
     std::int64_t at = 0;
     if (said.find("time").integer(at) && at > 0)

@@ -61,6 +61,7 @@ public:
     found_rule find(const std::vector<json::value>& devices, const known_labels& known) const;
     bool empty() const { return seen_.empty(); }
     bool has_tags() const { return !tags_.empty(); }
+    bool has_labels() const { return !labels_.empty(); }
 
 private:
     /// All networks of one family and prefix length.

@@ -236,6 +236,15 @@ struct inventory_reader
     }
 };
 
+known_labels known_of(const breach& b, const labels* master, const inventory* devices)
+{
+    known_labels known;
+    known.master = master;
+    if (devices != nullptr)
+        known.inventory = devices->find(b);
+    return known;
+}
+
 loaded_inventory load_inventory_text(std::string_view text,
                                      const std::string& display_name,
                                      inventory_key key)

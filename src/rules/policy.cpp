@@ -65,7 +65,29 @@ std::optional<bool> alerts(const json::value& model)
            (alert.is(kind::string) && text::iequals(text::trim_blank(alert.text()), "true"));
 }
 
+std::string span_text(std::int64_t ms)
+{
+    struct unit
+    {
+        std::int64_t ms;
+        const char* name;
+    };
+    for (const unit u : {unit{86'400'000, "d"}, {3'600'000, "h"}, {60'000, "m"}, {1000, "s"}})
+        if (ms % u.ms == 0)
+            return std::to_string(ms / u.ms) + u.name;
+    return std::to_string(ms) + "ms";
+}
+
 }  // namespace
+
+std::string describe(const throttle& t, const std::string& file)
+{
+    std::string out = "throttle by ";
+    for (std::size_t i = 0; i < t.by.size(); ++i)
+        out.append(i == 0 ? "" : ", ").append(t.by[i]);
+    return out + ": " + std::to_string(t.limit) + " per " + span_text(t.per_ms) + " (" + file + ':' +
+           std::to_string(t.line) + ')';
+}
 
 policy::policy() : impl_(std::make_unique<impl>())
 {
@@ -101,6 +123,11 @@ bool policy::reads_tags() const
 {
     const auto& m = impl_->file_rules;
     return !m.always_tags.empty() || !m.never_tags.empty() || impl_->devices.has_tags();
+}
+
+bool policy::reads_labels() const
+{
+    return impl_->devices.has_labels();
 }
 
 bool policy::has_pid_keys() const

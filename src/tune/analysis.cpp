@@ -21,14 +21,21 @@ void count(counts& into, const verdict& v)
     ++into.breaches;
     into.forwarded += v.forward() ? 1 : 0;
     into.against += v.forward_against() ? 1 : 0;
-    into.throttled += v.throttled ? 1 : 0;
+    into.throttled += v.throttle ? 1 : 0;
+    into.throttled_against += v.against_throttle ? 1 : 0;
     into.added += v.added() ? 1 : 0;
     into.removed += v.removed() ? 1 : 0;
 }
 
-void count(line_figures& line, bool forward)
+void count(line_figures& line, bool forward, bool throttled)
 {
     ++(forward ? line.forwarded : line.held_back);
+    line.throttled += throttled ? 1 : 0;
+}
+
+std::string reason_of(const rules::decision& d, std::optional<std::size_t> throttle, const rules::outline& p)
+{
+    return throttle ? rules::describe(p.throttles()[*throttle], p.file()) + " holds it back" : d.reason;
 }
 
 std::string cut_member(const json::value& object, std::string_view name)
@@ -84,6 +91,8 @@ analysis::analysis(const rules::policy& policy, const rules::policy* against, li
       bounds_(bounds),
       lines_(policy.lines().size()),
       against_lines_(against == nullptr ? 0 : against->lines().size()),
+      throttles_(policy.throttles().size()),
+      against_throttles_(against == nullptr ? 0 : against->throttles().size()),
       model_days_left_(bounds.model_days)
 {
     if (against != nullptr)
@@ -99,18 +108,34 @@ void analysis::stand_behind(gate of_policy, gate of_against)
     against_gate_ = std::move(of_against);
 }
 
-verdict analysis::take(const breach& b, std::optional<std::int64_t> acknowledged_at)
+std::string analysis::reason(const verdict& v) const
+{
+    return reason_of(v.decision, v.throttle, policy_);
+}
+
+std::string analysis::reason_against(const verdict& v) const
+{
+    return against_ && v.against ? reason_of(*v.against, v.against_throttle, *against_) : std::string();
+}
+
+verdict analysis::take(const breach& b, const origin& from)
 {
     verdict v;
-    v.decision = policy_.decide(b);
+    v.decision = policy_.decide(b, from.known);
     if (against_)
-        v.against = against_->decide(b);
-    v.throttled = v.decision.forward && gate_ && !gate_(b, v.decision);
-    v.against_throttled = v.against && v.against->forward && against_gate_ && !against_gate_(b, *v.against);
+        v.against = against_->decide(b, from.known);
+    if (v.decision.forward && gate_)
+        v.throttle = gate_(b, v.decision, from);
+    if (v.against && v.against->forward && against_gate_)
+        v.against_throttle = against_gate_(b, *v.against, from);
     count(sum_, v);
-    count(lines_[v.decision.line], v.decision.forward);
+    count(lines_[v.decision.line], v.forward(), v.throttle.has_value());
     if (v.against)
-        count(against_lines_[v.against->line], v.against->forward);
+        count(against_lines_[v.against->line], v.forward_against(), v.against_throttle.has_value());
+    if (v.throttle)
+        ++throttles_[*v.throttle];
+    if (v.against_throttle)
+        ++against_throttles_[*v.against_throttle];
 
     auto& m = model_of(b);
     count(m.sum, v);
@@ -118,8 +143,8 @@ verdict analysis::take(const breach& b, std::optional<std::int64_t> acknowledged
         m.scores.add(hundredth(*b.score), v.forward());
     else
         ++m.without_score;
-    if (const auto said = acknowledged_time(b))
-        acknowledged_at = said;
+    const auto said = acknowledged_time(b);
+    const auto acknowledged_at = said ? said : from.acknowledged_at;
     if (acknowledged_at && b.key.created > 0)
         m.acknowledged.add(*acknowledged_at - b.key.created);
 

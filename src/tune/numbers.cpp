@@ -82,6 +82,11 @@ std::string place_text(const rules::outlined_line& line)
     return line.line == 0 ? text : text + " (" + file + ':' + std::to_string(line.line) + ')';
 }
 
+std::string place_text(const rules::throttle& t, const std::string& file)
+{
+    return rules::describe(t, file.substr(file.find_last_of('/') + 1));
+}
+
 std::string delay_text(std::int64_t ms)
 {
     const double minutes = static_cast<double>(ms) / 60000;
@@ -151,6 +156,7 @@ std::vector<day_bar> day_bars(const analysis& a, std::size_t most)
         into.added += sum.added;
         into.removed += sum.removed;
         into.throttled += sum.throttled;
+        into.throttled_against += sum.throttled_against;
     }
     return bars;
 }

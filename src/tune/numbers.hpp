@@ -23,6 +23,8 @@ double position(const decimal& threshold);
 std::string threshold_text(const rules::outlined_line& line);
 /// `model "Compliance / *" (stage-2.toml:14)`.
 std::string place_text(const rules::outlined_line& line);
+/// `throttle by model, device: 5 per 1h (stage-2.toml:31)`.
+std::string place_text(const rules::throttle& t, const std::string& file);
 std::string delay_text(std::int64_t ms);  ///< "35 m", "4.2 h", "3 d"
 /// The name of a model for people; what stands for those without one.
 std::string shown_name(const model_figures& m);

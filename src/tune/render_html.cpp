@@ -70,6 +70,7 @@ public:
         days();
         models();
         decided();
+        throttles();
         unnamed();
         silent();
         foot();
@@ -123,7 +124,11 @@ private:
             figure("Throttled", with_commas(sum.throttled), "of those held back");
         if (compares())
         {
-            figure("Other policy", rate(a_.per_day(sum.against)), "alerts a day");
+            figure("Other policy",
+                   rate(a_.per_day(sum.against)),
+                   sum.throttled_against > 0
+                       ? "alerts a day; its throttles hold back " + with_commas(sum.throttled_against)
+                       : "alerts a day");
             figure("Added", "+" + with_commas(sum.added), "alerts that the other policy does not give");
             figure(
                 "Removed", "&minus;" + with_commas(sum.removed), "alerts that only the other policy gives");
@@ -295,18 +300,39 @@ private:
         out_(
             "<section>\n<h2>What decided</h2>\n<p>Every breach is decided by one line of the policy: the "
             "first that has something to say.</p>\n"
-            "<table>\n<thead><tr><th>Line</th><th class=\"n\">Alerts</th><th class=\"n\">Held back</th><th "
-            "class=\"wide\"></th></tr></thead>\n<tbody>\n");
+            "<table>\n<thead><tr><th>Line</th><th class=\"n\">Alerts</th><th class=\"n\">Held back</th>");
+        const bool throttled = a_.sum().throttled > 0;
+        if (throttled)
+            out_("<th class=\"n\">Throttled</th>");
+        out_("<th class=\"wide\"></th></tr></thead>\n<tbody>\n");
         for (std::size_t i = 0; i < order.size() && i < most_lines; ++i)
         {
             const auto& f = a_.lines()[order[i]];
             out_("<tr><th scope=\"row\"><bdi>" + safe(place_text(lines[order[i]])) + "</bdi></th>" +
                  cell("Alerts", "n", with_commas(f.forwarded)) +
-                 cell("Held back", "n", with_commas(f.held_back)) + "<td class=\"wide\">" +
+                 cell("Held back", "n", with_commas(f.held_back)) +
+                 (throttled ? cell("Throttled", "n", with_commas(f.throttled)) : std::string()) +
+                 "<td class=\"wide\">" +
                  bar(static_cast<double>(f.spoken()) / static_cast<double>(most)) + "</td></tr>\n");
         }
         out_("</tbody>\n</table>\n");
         rest(order.size(), most_lines, "lines");
+        out_("</section>\n");
+    }
+
+    void throttles()
+    {
+        const auto& held = a_.throttles();
+        if (held.empty())
+            return;
+        out_(
+            "<section>\n<h2>What throttles held back</h2>\n<p>Of what the lines forward, more of one kind "
+            "than a throttle lets pass in its span. They stay in the archive.</p>\n<ul class=\"plain\">\n");
+        for (std::size_t i = 0; i < held.size() && i < most_lines; ++i)
+            out_("<li><span class=\"n\">" + with_commas(held[i]) + "</span> <bdi>" +
+                 safe(place_text(a_.policy().throttles()[i], a_.policy().file())) + "</bdi></li>\n");
+        out_("</ul>\n");
+        rest(held.size(), most_lines, "throttles");
         out_("</section>\n");
     }
 

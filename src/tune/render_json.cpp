@@ -49,6 +49,9 @@ public:
         lines("lines", a_.policy(), a_.lines());
         if (compares())
             lines("against_lines", *a_.against(), a_.against_lines());
+        throttles("throttles", a_.policy(), a_.throttles());
+        if (compares())
+            throttles("against_throttles", *a_.against(), a_.against_throttles());
         silent();
         models();
         s = ",\"unnamed_models\":[";
@@ -86,6 +89,7 @@ private:
                         ",\"throttled\":" + std::to_string(c.throttled);
         if (compares())
             s += ",\"forwarded_against\":" + std::to_string(c.against) +
+                 ",\"throttled_against\":" + std::to_string(c.throttled_against) +
                  ",\"added\":" + std::to_string(c.added) + ",\"removed\":" + std::to_string(c.removed);
         return s;
     }
@@ -127,7 +131,26 @@ private:
         {
             s += (i == 0 ? "{" : ",{") + line_members(p.lines()[i]) +
                  ",\"forwarded\":" + std::to_string(figures[i].forwarded) +
-                 ",\"held_back\":" + std::to_string(figures[i].held_back) + '}';
+                 ",\"held_back\":" + std::to_string(figures[i].held_back) +
+                 ",\"throttled\":" + std::to_string(figures[i].throttled) + '}';
+            flush(s);
+        }
+        out_(s + ']');
+    }
+
+    void throttles(std::string_view name, const rules::outline& p, const std::vector<std::int64_t>& held)
+    {
+        std::string s = ",\"" + std::string(name) + "\":[";
+        for (std::size_t i = 0; i < held.size(); ++i)
+        {
+            s += (i == 0 ? "{\"by\":[" : ",{\"by\":[");
+            const auto& t = p.throttles()[i];
+            for (std::size_t k = 0; k < t.by.size(); ++k)
+                s += (k == 0 ? "" : ",") + json_string(t.by[k]);
+            s += "],\"limit\":" + std::to_string(t.limit) +
+                 ",\"per_seconds\":" + real(static_cast<double>(t.per_ms) / 1000) +
+                 ",\"file\":" + json_string(p.file()) + ",\"line\":" + std::to_string(t.line) +
+                 ",\"held_back\":" + std::to_string(held[i]) + '}';
             flush(s);
         }
         out_(s + ']');

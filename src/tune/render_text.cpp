@@ -137,7 +137,12 @@ private:
             figure("throttled", sum.throttled, "of those held back, by throttles");
         if (compares())
         {
-            figure("against", sum.against, rate(a_.per_day(sum.against)) + " alerts a day");
+            figure("against",
+                   sum.against,
+                   rate(a_.per_day(sum.against)) + " alerts a day" +
+                       (sum.throttled_against > 0
+                            ? "; its throttles hold back " + with_commas(sum.throttled_against)
+                            : ""));
             figure("added", sum.added, "alerts that the other policy does not give");
             figure("removed", sum.removed, "alerts that only the other policy gives");
         }
@@ -183,15 +188,30 @@ private:
         std::stable_sort(order.begin(), order.end(), [this](std::size_t x, std::size_t y) {
             return a_.lines()[x].spoken() > a_.lines()[y].spoken();
         });
-        line("  " + right("alerts", 11) + right("held back", 12) + "  line");
+        const bool throttled = a_.sum().throttled > 0;
+        line("  " + right("alerts", 11) + right("held back", 12) + (throttled ? right("throttled", 12) : "") +
+             "  line");
         for (std::size_t i = 0; i < order.size() && i < most_lines; ++i)
         {
             const auto& figures = a_.lines()[order[i]];
             line("  " + right(with_commas(figures.forwarded), 11) +
-                 right(with_commas(figures.held_back), 12) + "  " +
+                 right(with_commas(figures.held_back), 12) +
+                 (throttled ? right(with_commas(figures.throttled), 12) : "") + "  " +
                  text::printable(place_text(lines[order[i]]), 600));
         }
         rest(order.size(), most_lines, "lines");
+        throttles();
+    }
+
+    void throttles()
+    {
+        if (a_.throttles().empty())
+            return;
+        title("What throttles held back");
+        for (std::size_t i = 0; i < a_.throttles().size() && i < most_lines; ++i)
+            line("  " + right(with_commas(a_.throttles()[i]), 11) + "  " +
+                 text::printable(place_text(a_.policy().throttles()[i], a_.policy().file()), 600));
+        rest(a_.throttles().size(), most_lines, "throttles");
     }
 
     void rest(std::size_t all, std::size_t shown, std::string_view what)

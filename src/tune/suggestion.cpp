@@ -19,6 +19,7 @@ using is = rules::outlined_line::kind;
 
 constexpr std::int64_t usual_priority = 3;  // where the model has none
 constexpr std::size_t most_named = 20;
+constexpr std::size_t tried_at_once = 4;  // each with windows of its own: some 10 MiB
 constexpr std::string_view default_tag = "Enhanced Monitoring";
 
 bool has_always_tags(const rules::policy& p)
@@ -50,7 +51,10 @@ std::int64_t suggestion::model::weight() const
 
 suggestion::suggestion(const rules::policy& base, proposal_order order)
     : base_(&base), outline_(base), order_(std::move(order))
-{}
+{
+    if (throttled())
+        as_it_is_ = order_.throttles();
+}
 
 bool suggestion::is_open(const breach& b, const rules::decision& d) const
 {
@@ -92,13 +96,14 @@ suggestion::model* suggestion::find_model(const breach& b, bool make)
     return &m;
 }
 
-void suggestion::learn(const breach& b)
+void suggestion::learn(const breach& b, const origin& from)
 {
-    const auto d = base_->decide(b);
+    const auto d = base_->decide(b, from.known);
     ++breaches_;
+    const bool leaves = d.forward && !(as_it_is_ && as_it_is_(b, d, from));
     if (const auto day = day_of(b.key);
         day && (before_.size() < order_.bounds.days || before_.contains(*day)))
-        before_[*day] += d.forward ? 1 : 0;
+        before_[*day] += leaves ? 1 : 0;
     auto* m = find_model(b, true);
     if (m == nullptr)
         return;
@@ -145,6 +150,50 @@ void suggestion::plan()
     for (std::size_t i = 1; i + 1 < steps; ++i)
         rates_[i] = least * std::pow(ratio, static_cast<double>(i - 1));
     rates_[steps - 1] = std::numeric_limits<double>::infinity();
+    as_it_is_ = {};
+    if (throttled())
+        try_between();
+}
+
+/// Spreads the next trials over the steps that are still open.
+void suggestion::try_between()
+{
+    trials_.clear();
+    // What the strictest step gives tells which days are possible at all.
+    auto from = tried_.empty() ? fitting_ : fitting_ + 1;
+    const auto left = too_open_ - from;
+    const auto count = std::min(left, tried_at_once);
+    for (std::size_t i = 0; i < count; ++i)
+    {
+        trial t;
+        t.step = tried_.empty() ? from + i * left / count : from + (i + 1) * left / (count + 1);
+        t.throttles = order_.throttles();
+        trials_.push_back(std::move(t));
+    }
+}
+
+bool suggestion::again()
+{
+    if (!throttled())
+        return false;
+    for (auto& t : trials_)
+        tried_[t.step] = std::move(t.alerts);
+    // Behind throttles more through the rules may, rarely, be less in the end: the first step that is too
+    // open ends the search, and what is taken was tried.
+    for (const auto& t : trials_)
+    {
+        if (!fits(t.step, order_.average))
+        {
+            too_open_ = std::max<std::size_t>(t.step, fitting_ + 1);
+            break;
+        }
+        fitting_ = t.step;
+    }
+    trials_.clear();
+    if (too_open_ - fitting_ <= 1)
+        return false;
+    try_between();
+    return true;
 }
 
 std::int64_t suggestion::allowance(const model& m, std::size_t step) const
@@ -182,74 +231,95 @@ suggestion::choice suggestion::at(const model& m, std::size_t step) const
     return c;
 }
 
-bool suggestion::passes(const model&, const choice& c, int hundredth, bool forwarded) const
+bool suggestion::passes(const choice& c, int hundredth, bool forwarded) const
 {
     return c.as_it_is ? forwarded : hundredth >= c.hundredth;
 }
 
-void suggestion::weigh(const breach& b)
+void suggestion::weigh(const breach& b, const origin& from)
 {
-    const auto date = day_of(b.key);
-    if (!date || !before_.contains(*date))
+    auto date = day_of(b.key);
+    if (date && !before_.contains(*date))
+        date.reset();
+    if (!date && !throttled())
         return;
-    const auto d = base_->decide(b);
+    const auto d = base_->decide(b, from.known);
     const auto* m = find_model(b, false);
-    auto& day = days_[*date];
-    day.before += d.forward ? 1 : 0;
-    if (m == nullptr || m->closed || !is_open(b, d))
+    const bool fixed = m == nullptr || m->closed || !is_open(b, d);
+    const auto h = fixed ? 0 : hundredth(*b.score);
+    const auto passes_at = [&](std::size_t step) {
+        return fixed ? d.forward : passes(at(*m, step), h, d.forward);
+    };
+    if (throttled())
     {
-        day.begins[0] += d.forward ? 1 : 0;
+        for (auto& t : trials_)
+            if (passes_at(t.step) && !t.throttles(b, d, from) && date)
+                ++t.alerts[*date];
         return;
     }
-    const auto h = hundredth(*b.score);
+    auto& begins = days_[*date];
     std::size_t low = 0, high = steps;
     while (low < high)
     {
         const auto middle = (low + high) / 2;
-        if (passes(*m, at(*m, middle), h, d.forward))
+        if (passes_at(middle))
             high = middle;
         else
             low = middle + 1;
     }
     if (low < steps)
-        ++day.begins[low];
+        ++begins[low];
 }
 
-std::int64_t suggestion::total(const day_sums& d, std::size_t step) const
+std::int64_t suggestion::alerts_on(day_number day, std::size_t step) const
 {
+    if (throttled())
+    {
+        const auto at_step = tried_.find(step);
+        if (at_step == tried_.end())
+            return 0;
+        const auto n = at_step->second.find(day);
+        return n == at_step->second.end() ? 0 : std::int64_t{n->second};
+    }
+    const auto begins = days_.find(day);
     std::int64_t sum = 0;
-    for (std::size_t i = 0; i <= step; ++i)
-        sum += d.begins[i];
+    for (std::size_t i = 0; begins != days_.end() && i <= step; ++i)
+        sum += begins->second[i];
     return sum;
 }
 
 std::vector<day_number> suggestion::impossible_days() const
 {
     std::vector<day_number> out;
-    for (const auto& [date, d] : days_)
-        if (total(d, 0) > order_.alerts_per_day)
+    for (const auto& [date, unused] : before_)
+        if (alerts_on(date, 0) > order_.alerts_per_day)
             out.push_back(date);
     return out;
 }
 
+bool suggestion::fits(std::size_t step, bool average) const
+{
+    std::int64_t sum = 0;
+    bool any = false;
+    for (const auto& [date, unused] : before_)
+    {
+        const auto n = alerts_on(date, step);
+        sum += n;
+        const bool possible = alerts_on(date, 0) <= order_.alerts_per_day;
+        any = any || possible;
+        if (!average && possible && n > order_.alerts_per_day)
+            return false;
+    }
+    return average ? sum <= order_.alerts_per_day * day_count_ : any;
+}
+
 std::size_t suggestion::chosen_step(bool average) const
 {
-    const auto fits = [this, average](std::size_t step) {
-        std::int64_t sum = 0;
-        bool each = true, any = false;
-        for (const auto& [date, d] : days_)
-        {
-            const auto n = total(d, step);
-            sum += n;
-            const bool possible = d.begins[0] <= order_.alerts_per_day;
-            any = any || possible;
-            each = each && (!possible || n <= order_.alerts_per_day);
-        }
-        return average ? sum <= order_.alerts_per_day * day_count_ : each && any;
-    };
+    if (throttled())
+        return fitting_;
     // Totals only grow with the step.
     std::size_t best = 0;
-    for (std::size_t step = 0; step < steps && fits(step); ++step)
+    for (std::size_t step = 0; step < steps && fits(step, average); ++step)
         best = step;
     return best;
 }
@@ -282,9 +352,9 @@ std::string suggestion::reason(const model& m, const choice& c) const
 suggestion::day_figures suggestion::sums(std::optional<std::size_t> step) const
 {
     day_figures f;
-    for (const auto& [date, d] : days_)
+    for (const auto& [date, before] : before_)
     {
-        const auto n = step ? total(d, *step) : std::int64_t{d.before};
+        const auto n = step ? alerts_on(date, *step) : std::int64_t{before};
         f.all += n;
         if (n <= f.most)
             continue;
@@ -319,7 +389,7 @@ std::vector<std::string> suggestion::heading(std::size_t step) const
     lines.push_back("Before:         " + words(before) + ".");
     lines.push_back("With this file: " + words(now) + ".");
     lines.push_back("Asked for:      " + asked + (order_.average ? " a day on average." : " on any day."));
-    if (!order_.average)
+    if (!order_.average && !throttled())
         if (const auto other = sums(chosen_step(true)); other.all > now.all)
             lines.push_back("The busiest days decide. With --average it would be " + words(other) + ".");
     lines.push_back("");
@@ -344,17 +414,17 @@ std::vector<std::string> suggestion::heading(std::size_t step) const
                         with_commas(day_count_) + ": what is kept is more than " + asked + " by itself (";
         for (std::size_t i = 0; i < impossible.size() && i < 8; ++i)
             s += (i == 0 ? "" : ", ") + day_text(impossible[i]) + ' ' +
-                 with_commas(total(days_.at(impossible[i]), 0));
+                 with_commas(alerts_on(impossible[i], 0));
         lines.push_back(s + (impossible.size() > 8 ? ", ...)." : ")."));
-        if (impossible.size() == days_.size())
+        if (impossible.size() == before_.size())
             lines.push_back(
                 "Every threshold below is as high as it can be; look at always_tags and at the lines that "
                 "say \"always\".");
     }
-    if (!base_->throttles().empty())
+    if (throttled())
         lines.push_back(
-            "The throttles of the policy are kept and were not counted: with them there are fewer alerts "
-            "still.");
+            "The throttles of the policy are kept, and alerts a day are what leaves behind them; the rates of "
+            "single lines below are those before throttles.");
     return lines;
 }
 

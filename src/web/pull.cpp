@@ -172,9 +172,11 @@ bool pull_source::wanted(const archived_breach& a, std::string& reason, rules::d
         return order_.as == format::kind::json && model_.empty();
     if (!model_.empty() && !text::glob_match(model_, one_path(string_member(scratch_.then, "name"))))
         return false;
+    const auto known = rules::known_of(scratch_, &parts_.info.labels, parts_.devices.get());
+    said.inventory = known.inventory;
     if (!parts_.policy)
         return true;
-    said = parts_.policy->decide(scratch_);
+    said = parts_.policy->decide(scratch_, known);
     reason = said.reason;
     return said.forward;
 }

@@ -271,6 +271,12 @@ public:
         co_return out;
     }
 
+    awaitable<outcome<std::vector<std::pair<std::string, withheld_breach>>>> withheld(std::int64_t,
+                                                                                      std::int64_t) override
+    {
+        co_return std::vector<std::pair<std::string, withheld_breach>>();
+    }
+
     awaitable<outcome<std::vector<breach_history>>> history(std::int64_t pbid) override
     {
         std::vector<breach_history> out;
@@ -324,28 +330,11 @@ public:
             n.was_acknowledged = r->acknowledged;
             n.now = state_change{clock, s.acknowledged, s.comment_count, s.acknowledged_at};
             n.acknowledged_by = s.acknowledged_by;
+            n.model = s.model;
             r->acknowledged = s.acknowledged;
             r->comment_count = s.comment_count;
             r->changes.push_back(n.now);
             out.push_back(n);
-        }
-        co_return out;
-    }
-    awaitable<outcome<std::vector<acknowledgement>>> acknowledgements(scan_order what) override
-    {
-        std::vector<acknowledgement> out;
-        for (const auto& r : records)
-        {
-            const auto first = std::find_if(
-                r.changes.begin(), r.changes.end(), [](const state_change& c) { return c.acknowledged; });
-            if (r.seq <= what.after_seq || r.key.created < what.created_from ||
-                r.key.created >= what.created_before || out.size() >= what.max_count)
-                continue;
-            acknowledgement a{r.seq, r.key, std::nullopt};
-            if (first != r.changes.end())
-                a.at = first->acknowledged_at.value_or(first->at);
-            if (r.acknowledged || a.at)
-                out.push_back(a);
         }
         co_return out;
     }

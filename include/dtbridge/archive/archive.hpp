@@ -168,6 +168,7 @@ struct shown_state
     std::int64_t comment_count = 0;
     std::optional<std::int64_t> acknowledged_at;
     std::string acknowledged_by{};  ///< where the master says so
+    std::string model{};            ///< its path, of one that is acknowledged
 };
 
 /// One that was another than before.
@@ -179,16 +180,7 @@ struct noted_change
     bool was_acknowledged = false;
     state_change now;
     std::string acknowledged_by{};  ///< not kept
-};
-
-/// A breach that somebody has acknowledged, for the time that took.
-struct acknowledgement
-{
-    std::int64_t seq = 0;
-    breach_key key;
-    /// ms: the first time, by the master where it says so, else when it was noticed. Nothing where the breach
-    /// was already acknowledged when it was archived; its body may say when.
-    std::optional<std::int64_t> at;
+    std::string model{};            ///< as shown; not kept
 };
 
 /// What keys() is asked for: breaches whose time (created, where they have none) lies in a window.
@@ -365,6 +357,10 @@ public:
     /// The batch of each destination that holds seq.
     virtual awaitable<outcome<std::vector<confirmed_record>>> confirmed(std::int64_t seq) = 0;
 
+    /// What batches passed over of first_seq to last_seq, by destination and in order of seq; at most 10,000.
+    virtual awaitable<outcome<std::vector<std::pair<std::string, withheld_breach>>>> withheld(
+        std::int64_t first_seq, std::int64_t last_seq) = 0;
+
     /// All breaches of one pbid that were ever archived, at most 1,000.
     virtual awaitable<outcome<std::vector<breach_history>>> history(std::int64_t pbid) = 0;
 
@@ -378,9 +374,6 @@ public:
     virtual awaitable<outcome<std::vector<noted_change>>> note_states(std::vector<shown_state> shown) = 0;
     /// What note_states noted of a breach, in order.
     virtual awaitable<outcome<std::vector<state_change>>> changes(breach_key key) = 0;
-    /// Breaches with an acknowledgement, in order of seq, at most what.max_count of those created in the
-    /// span; the end is reached when there are none. max_bytes does not matter.
-    virtual awaitable<outcome<std::vector<acknowledgement>>> acknowledgements(scan_order what) = 0;
     /// The newest recorded windows, newest first; the archive keeps 10,000.
     virtual awaitable<outcome<std::vector<window_counts>>> windows(std::size_t max_count) = 0;
     /// Which breaches lie in a window of activity, those of archive_only included.

@@ -21,13 +21,10 @@
 namespace dtbridge::deliver
 {
 
-/// `throttle by model, device: 5 per 1h (stage-2.toml:31)`.
-std::string describe(const rules::throttle& t, const std::string& file);
-
 /// What was held back in a window that is over.
 struct throttle_summary
 {
-    std::string throttle;                              ///< describe()
+    std::string throttle;                              ///< rules::describe()
     std::string model, device;                         ///< of the key, else of the last that was held
     bool of_key_model = false, of_key_device = false;  ///< the key names them: they hold for all
     std::int64_t held = 0;

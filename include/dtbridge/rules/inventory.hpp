@@ -35,6 +35,10 @@ private:
     const labels* find_text(std::string_view written) const;
 };
 
+/// What is known of a breach beside itself, for policy::decide(). The pointers may be null and, where they
+/// are not, outlive the answer.
+known_labels known_of(const breach& b, const labels* master, const inventory* devices);
+
 struct loaded_inventory
 {
     std::shared_ptr<const inventory> value;  ///< null where a problem is an error

@@ -47,8 +47,12 @@ public:
     const std::vector<outlined_line>& lines() const { return lines_; }
     /// The line of [models] that names the model, whichever decides.
     std::optional<std::size_t> model_line(const breach& b) const;
-    decision decide(const breach& b) const { return policy_->decide(b); }
+    decision decide(const breach& b, const known_labels& known = {}) const
+    {
+        return policy_->decide(b, known);
+    }
     const std::string& file() const { return policy_->file(); }
+    const std::vector<throttle>& throttles() const { return policy_->throttles(); }
 
 private:
     const policy* policy_;

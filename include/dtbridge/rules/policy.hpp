@@ -74,6 +74,8 @@ struct throttle
     bool summary = true;
     unsigned line = 0;
 };
+/// `throttle by model, device: 5 per 1h (stage-2.toml:31)`.
+std::string describe(const throttle& t, const std::string& file);
 
 class policy
 {
@@ -91,6 +93,7 @@ public:
     const std::string& file() const;  ///< name for reasons: the path as configured
     const std::string& text() const;  ///< the file as read, for the archive's "policies by hash"
     bool reads_tags() const;    ///< always_tags, never_tags or a tag: device rule is set: needs minimal=false
+    bool reads_labels() const;  ///< a label: device rule is set
     bool has_pid_keys() const;  ///< a pid key: warned with several masters
 
 private:

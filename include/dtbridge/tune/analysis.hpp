@@ -39,6 +39,7 @@ struct counts
     std::int64_t added = 0;      ///< by the policy and not by the other one
     std::int64_t removed = 0;    ///< by the other one and not by the policy
     std::int64_t throttled = 0;  ///< of those held back: by a throttle of the policy alone
+    std::int64_t throttled_against = 0;  ///< the same of the other one
 
     std::int64_t held_back() const { return breaches - forwarded; }
 };
@@ -72,6 +73,7 @@ struct model_figures
 struct line_figures
 {
     std::int64_t forwarded = 0, held_back = 0;
+    std::int64_t throttled = 0;  ///< of those held back: this line forwards them, and a throttle does not
     std::int64_t spoken() const { return forwarded + held_back; }
 };
 
@@ -80,16 +82,29 @@ struct verdict
 {
     rules::decision decision;
     std::optional<rules::decision> against;
-    bool throttled = false, against_throttled = false;  ///< forwarded by the rules, held back by a throttle
-    bool forward() const { return decision.forward && !throttled; }
-    bool forward_against() const { return against && against->forward && !against_throttled; }
+    /// Which throttle of rules::policy::throttles() holds back what the rules forward.
+    std::optional<std::size_t> throttle, against_throttle;
+    bool forward() const { return decision.forward && !throttle; }
+    bool forward_against() const { return against && against->forward && !against_throttle; }
     bool added() const { return against && forward() && !forward_against(); }
     bool removed() const { return against && !forward() && forward_against(); }
 };
 
-/// What comes after the rules: throttles. Asked in order for each breach that a policy forwards; false holds
-/// it back.
-using gate = std::function<bool(const breach& b, const rules::decision& d)>;
+/// Where a breach comes from, and what is known of it beside itself.
+struct origin
+{
+    std::string_view master;
+    std::int64_t archived = 0;  ///< ms; stands in where the breach has no time
+    /// ms, when the breach was acknowledged, where that is known from elsewhere; what the breach itself says
+    /// counts first.
+    std::optional<std::int64_t> acknowledged_at;
+    rules::known_labels known;
+};
+
+/// What comes after the rules: throttles, which another module counts. Asked in order for each breach that a
+/// policy forwards; answers which of the policy's throttles holds it back.
+using gate =
+    std::function<std::optional<std::size_t>(const breach& b, const rules::decision& d, const origin& from)>;
 
 class analysis
 {
@@ -100,9 +115,11 @@ public:
     /// From now on these stand behind the policies; an empty one lets everything pass.
     void stand_behind(gate of_policy, gate of_against);
 
-    /// acknowledged_at: ms, when the breach was acknowledged, where that is known from elsewhere; what the
-    /// breach itself says counts first. The verdict's labels point into the policies.
-    verdict take(const breach& b, std::optional<std::int64_t> acknowledged_at = {});
+    /// The verdict's labels point into the policies.
+    verdict take(const breach& b, const origin& from = {});
+    /// Why a policy forwards or holds back: the throttle's words where one holds it.
+    std::string reason(const verdict& v) const;
+    std::string reason_against(const verdict& v) const;
 
     const rules::outline& policy() const { return policy_; }
     const rules::outline* against() const { return against_ ? &*against_ : nullptr; }
@@ -117,6 +134,9 @@ public:
     std::optional<std::int64_t> last() const { return last_; }
     const std::vector<line_figures>& lines() const { return lines_; }
     const std::vector<line_figures>& against_lines() const { return against_lines_; }
+    /// What each throttle held back, in the policy's order.
+    const std::vector<std::int64_t>& throttles() const { return throttles_; }
+    const std::vector<std::int64_t>& against_throttles() const { return against_throttles_; }
     /// In the order they were first seen. Those beyond the limit are one model without a name at the end.
     const std::vector<model_figures>& models() const { return models_; }
     bool folded_models() const { return folded_.has_value(); }
@@ -141,6 +161,7 @@ private:
     std::int64_t undated_ = 0;
     std::optional<std::int64_t> first_, last_;
     std::vector<line_figures> lines_, against_lines_;
+    std::vector<std::int64_t> throttles_, against_throttles_;
     std::vector<model_figures> models_;
     std::unordered_map<std::string, std::size_t> index_;
     std::optional<std::size_t> folded_;

@@ -4,11 +4,14 @@
 /// "always" or a device forwards. The breaches are read twice: first each model's scores are learnt, then
 /// every day is weighed at 256 steps from strict to open; the most open step that no day breaks is taken. A
 /// step allows each model so many alerts a day, more where its priority is higher, so that the loud models
-/// give way first. Pure, in bounded memory. Tested in tests/unit/tune.
+/// give way first. Where the policy has throttles, what leaves behind them is counted: it cannot be told from
+/// the sums of a reading, so a few steps are tried in each of several readings. Pure, in bounded memory.
+/// Tested in tests/unit/tune.
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -36,6 +39,8 @@ struct proposal_order
     std::vector<std::string> masters;
     std::string file;            ///< of the policy as the user named it
     bool tag_was_added = false;  ///< by proposal_base
+    /// Makes the policy's throttles anew; empty where it has none.
+    std::function<gate()> throttles{};
     limits bounds{};
 };
 
@@ -47,11 +52,13 @@ public:
     /// The policy lives longer than this.
     suggestion(const rules::policy& base, proposal_order order);
 
-    void learn(const breach& b);
-    /// Between the two readings.
+    void learn(const breach& b, const origin& from = {});
+    /// After the first reading.
     void plan();
     /// The same breaches again; one that came in between is ignored where its model is new.
-    void weigh(const breach& b);
+    void weigh(const breach& b, const origin& from = {});
+    /// After each further reading: whether they have to be weighed once more.
+    bool again();
     /// The mapping file, TOML. Loads without a problem.
     std::string mapping() const;
 
@@ -73,10 +80,15 @@ private:
 
         std::int64_t weight() const;
     };
-    struct day_sums
+    using alerts_by_day = std::map<day_number, std::uint32_t>;
+    /// How many pass from each step on.
+    using day_sums = std::array<std::uint32_t, steps>;
+    /// A step that is looked at behind throttles.
+    struct trial
     {
-        std::array<std::uint32_t, steps> begins{};  ///< how many pass from this step on
-        std::uint32_t before = 0;                   ///< by the policy as it is
+        std::size_t step = 0;
+        gate throttles;
+        alerts_by_day alerts;
     };
     struct day_figures
     {
@@ -93,12 +105,15 @@ private:
     bool is_open(const breach& b, const rules::decision& d) const;
     choice at(const model& m, std::size_t step) const;
     std::int64_t allowance(const model& m, std::size_t step) const;
-    bool passes(const model& m, const choice& c, int hundredth, bool forwarded) const;
+    bool passes(const choice& c, int hundredth, bool forwarded) const;
+    bool fits(std::size_t step, bool average) const;
     std::size_t chosen_step(bool average) const;
+    bool throttled() const { return static_cast<bool>(order_.throttles); }
+    void try_between();
     /// Of all days; without a step: of the policy as it is.
     day_figures sums(std::optional<std::size_t> step) const;
     std::string words(const day_figures& f) const;
-    std::int64_t total(const day_sums& d, std::size_t step) const;
+    std::int64_t alerts_on(day_number day, std::size_t step) const;
     std::vector<std::string> heading(std::size_t step) const;
     std::vector<std::string> closing() const;
     std::string reason(const model& m, const choice& c) const;
@@ -110,8 +125,12 @@ private:
     std::unordered_map<std::string, std::size_t> index_;
     std::vector<model> models_;
     bool folded_ = false;
-    std::map<day_number, day_sums> days_;
-    std::map<day_number, std::uint32_t> before_;  ///< alerts by day of the policy as it is
+    alerts_by_day before_;  ///< of the policy as it is, and every day there is
+    std::map<day_number, day_sums> days_;  ///< without throttles
+    gate as_it_is_;                        ///< the throttles behind the policy
+    std::vector<trial> trials_;            ///< of this reading, in order
+    std::map<std::size_t, alerts_by_day> tried_;
+    std::size_t fitting_ = 0, too_open_ = steps;  ///< the search among steps, behind throttles
     std::int64_t breaches_ = 0;
     std::int64_t kept_ = 0;
     std::int64_t day_count_ = 0;

@@ -15,6 +15,7 @@
 #include <dtbridge/archive/archive.hpp>
 #include <dtbridge/async/doorbell.hpp>
 #include <dtbridge/format/formatter.hpp>
+#include <dtbridge/rules/inventory.hpp>
 #include <dtbridge/rules/policy.hpp>
 #include <dtbridge/web/server.hpp>
 
@@ -75,7 +76,9 @@ struct pull_parts
 {
     pull_order order;
     std::weak_ptr<archive> store;  ///< weak: an archive that is closed is not kept open by a slow client
-    std::shared_ptr<const rules::policy> policy;  ///< null: everything
+    std::shared_ptr<const rules::policy> policy;  ///< null: everything. Its throttles do not count: they need
+                                                  ///< what came before, and a pull may begin anywhere
+    std::shared_ptr<const rules::inventory> devices;  ///< null: none
     format::master_info info;
 };
 

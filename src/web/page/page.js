@@ -185,7 +185,7 @@ function breachRow(b) {
   const decisions = make("ul", null, "decisions");
   for (const d of b.decisions || []) {
     const one = make("li");
-    one.append(badge(d.forward ? "forward" : "held back", d.forward ? "good" : "idle"), make("span", d.destination + ": " + d.reason));
+    one.append(badge(d.forward ? "forward" : d.withheld || "held back", d.forward ? "good" : "idle"), make("span", d.destination + ": " + d.reason));
     decisions.append(one);
   }
   row.append(when, what, decisions);

@@ -152,6 +152,14 @@ BOOST_AUTO_TEST_CASE(the_history_of_a_pbid_tells_every_fate)
     const auto three = a.must(acme->history(3));
     BOOST_TEST((three[0].fates[1].withheld->why == withheld_breach::cause::undeliverable));
     BOOST_TEST(three[0].fates[1].withheld->reason == "too long");
+    const auto all = a.must(acme->withheld(3, 9));
+    BOOST_REQUIRE(all.size() == 2u);
+    BOOST_TEST(all[0].first == one[0].fates[1].destination);
+    BOOST_TEST(all[0].second.seq == 3);
+    BOOST_TEST((all[0].second.why == withheld_breach::cause::undeliverable));
+    BOOST_TEST(all[1].second.seq == 4);
+    BOOST_TEST(all[1].second.reason == "throttle by model");
+    BOOST_TEST(a.must(acme->withheld(1, 1)).empty());
     BOOST_TEST(a.must(acme->history(99)).empty());
 
     // Retention takes the block from the one that is behind; the keys stay and say so.

@@ -86,46 +86,6 @@ BOOST_AUTO_TEST_CASE(states_of_breaches_that_memory_forgot_are_compared_on_disk)
     BOOST_TEST(noted[4].archive_only);
 }
 
-BOOST_AUTO_TEST_CASE(first_acknowledgements_are_answered_in_order)
-{
-    archives a;
-    auto acme = a.open();
-    a.must(acme->add(block_of({{{1, 1000}, "{}"},
-                               {{2, 2000}, "{}", true},
-                               {{3, 3000}, "{}"},
-                               {{4, 4000}, "{}"},
-                               {{5, 5000}, "{}"}})));
-    a.clock = 10'000;
-    auto by_master = shown(3, 3000, true, 0);
-    by_master.acknowledged_at = 9'500;
-    a.must(acme->note_states({shown(1, 1000, true, 0), by_master, shown(4, 4000, false, 1)}));
-    a.clock = 11'000;
-    a.must(acme->note_states({shown(1, 1000, false, 0), shown(3, 3000, true, 5)}));  // acknowledged no longer
-    a.clock = 12'000;
-    a.must(acme->note_states({shown(5, 5000, true, 0)}));
-    auto all = a.must(acme->acknowledgements(scan_order{}));
-    BOOST_REQUIRE(all.size() == 4u);
-    BOOST_TEST(all[0].key.pbid == 1);
-    BOOST_TEST(all[0].at.value() == 10'000);
-    BOOST_TEST(all[1].key.pbid == 2);
-    BOOST_TEST(!all[1].at.has_value());
-    BOOST_TEST(all[2].at.value() == 9'500);
-    BOOST_TEST(all[3].at.value() == 12'000);
-    scan_order part;
-    part.created_from = 2000;
-    part.created_before = 5000;
-    part.max_count = 1;
-    auto first = a.must(acme->acknowledgements(part));
-    BOOST_REQUIRE(first.size() == 1u);
-    BOOST_TEST(first[0].key.pbid == 2);
-    part.after_seq = first[0].seq;
-    first = a.must(acme->acknowledgements(part));
-    BOOST_REQUIRE(first.size() == 1u);
-    BOOST_TEST(first[0].key.pbid == 3);
-    part.after_seq = first[0].seq;
-    BOOST_TEST(a.must(acme->acknowledgements(part)).empty());
-}
-
 BOOST_AUTO_TEST_CASE(keys_of_a_window_are_by_time_inclusive)
 {
     archives a;

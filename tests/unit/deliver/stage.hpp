@@ -97,9 +97,10 @@ public:
     {
         return real_->note_states(std::move(s));
     }
-    awaitable<outcome<std::vector<acknowledgement>>> acknowledgements(scan_order w) override
+    awaitable<outcome<std::vector<std::pair<std::string, withheld_breach>>>> withheld(
+        std::int64_t first_seq, std::int64_t last_seq) override
     {
-        return real_->acknowledgements(w);
+        return real_->withheld(first_seq, last_seq);
     }
     awaitable<outcome<key_span>> keys(key_order w) override { return real_->keys(w); }
     awaitable<outcome<std::vector<difference>>> note_differences(std::vector<difference> f) override

@@ -82,7 +82,9 @@ BOOST_AUTO_TEST_CASE(counts_by_hand)
         figures.take(one);
     }
     tune_test::read(one, {.model = "Carries", .score = "0.3", .created = first_day + 3 * day_ms});
-    figures.take(one, first_day + 3 * day_ms + 600000);
+    origin later;
+    later.acknowledged_at = first_day + 3 * day_ms + 600000;
+    figures.take(one, later);
 
     BOOST_TEST(figures.sum().breaches == 8);
     BOOST_TEST(figures.sum().forwarded == 4);
@@ -122,23 +124,42 @@ BOOST_AUTO_TEST_CASE(counts_by_hand)
 /// What stands behind the rules holds back what they forward, and nothing else is asked of it.
 BOOST_AUTO_TEST_CASE(throttles_stand_behind)
 {
-    const auto p = tune_test::policy_of("[forward]\nmin_score = 0.5\n");
+    const auto p = tune_test::policy_of(
+        "[forward]\nmin_score = 0.5\n[[throttle]]\nby = [\"model\"]\nlimit = 1\nper = \"1h\"\n"
+        "[[throttle]]\nby = [\"category\", \"device\"]\nlimit = 2\nper = \"90m\"\n");
     analysis figures(p, &p);
     int asked = 0;
     figures.stand_behind(
-        [&asked](const breach&, const rules::decision& d) { return d.forward && ++asked <= 2; }, {});
+        [&asked](const breach&, const rules::decision& d, const origin& from) {
+            BOOST_TEST(d.forward);
+            BOOST_TEST(from.master == "acme");
+            return ++asked <= 2 ? std::optional<std::size_t>() : std::size_t{1};
+        },
+        {});
     breach b;
+    verdict last;
     for (const char* score : {"0.5", "0.1", "0.6", "0.7", "0.2", "0.8"})
     {
         tune_test::read(b, {.score = score});
-        figures.take(b);
+        origin from;
+        from.master = "acme";
+        last = figures.take(b, from);
     }
+    BOOST_TEST(figures.reason(last) ==
+               "throttle by category, device: 2 per 90m (r.toml:7) holds it back");
+    BOOST_TEST(figures.reason_against(last) == "score 0.8 is at least 0.5 of [forward] (r.toml:2)");
+    BOOST_TEST(figures.throttles() == (std::vector<std::int64_t>{0, 2}));
+    BOOST_TEST(figures.against_throttles() == (std::vector<std::int64_t>{0, 0}));
     BOOST_TEST(asked == 4);
     BOOST_TEST(figures.sum().forwarded == 2);
     BOOST_TEST(figures.sum().throttled == 2);
     BOOST_TEST(figures.sum().removed == 2);
     BOOST_TEST(figures.sum().against == 4);
-    BOOST_TEST(figures.lines()[0].forwarded == 4);  // the line spoke for them all the same
+    BOOST_TEST(figures.sum().throttled_against == 0);
+    BOOST_TEST(figures.lines()[0].forwarded == 2);
+    BOOST_TEST(figures.lines()[0].held_back == 4);
+    BOOST_TEST(figures.lines()[0].throttled == 2);
+    BOOST_TEST(figures.against_lines()[0].forwarded == 4);
 }
 
 /// What comes from outside grows nothing beyond its bound, and stays in the sums.
