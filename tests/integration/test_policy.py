@@ -8,6 +8,7 @@ import subprocess
 import time
 
 from rig import Bridge, Collector, RigTest, Simulator, bridge_binary, run_cli, wait_until
+from rig import web
 
 HOUR = 3_600_000
 
@@ -97,6 +98,16 @@ class Policy(RigTest):
         self.assertEqual(answer["reason"], "throttle by model, device: 2 per 8s (r.toml:1)")
         status = bridge.status()["destinations"][0]
         self.assertEqual((status["throttled"], status["confirmed"]), (len(made) - 12, 12))
+        # The newest breaches of the status page say what became of each; a pull has no throttles.
+        newest = web.get(bridge, "/api/v1/newest").json()["breaches"]
+        self.assertEqual(len(newest), 50)
+        for b in newest:
+            said = b["decisions"][0]
+            self.assertEqual((said["forward"], said.get("withheld")), (True, None) if b["pbid"] in got else (False, "throttled"))
+            if b["pbid"] not in got:
+                self.assertEqual(said["reason"], "throttle by model, device: 2 per 8s (r.toml:1) holds it back")
+        pulled = web.get(bridge, "/api/v1/breaches?master=acme&rules=r").lines()
+        self.assertEqual(len(pulled), len(made) + 1)
         # Killed and started again: nothing that passed or was held is decided anew, no summary comes twice.
         bridge.kill()
         bridge.start()
@@ -350,6 +361,11 @@ class Policy(RigTest):
         self.assertEqual(shown[1]["labels"], {"playbook": "PB-12", "site": "plant-7", "owner": "ann", "tenant": "acme-corp"})
         self.assertEqual(shown[3]["labels"], {"playbook": "PB-12", "tenant": "acme-corp", "site": "of the master"})
         self.assertIn('always by device "label:site=plant-*" (r.toml:4)', shown[1]["reason"])
+        # The same labels stand behind what is pulled and what the status page says.
+        reasons = {b["pbid"]: {d["reason"] for d in b["decisions"]} for b in web.get(bridge, "/api/v1/newest").json()["breaches"]}
+        self.assertEqual(reasons, {n: {shown[n]["reason"]} for n in shown})
+        pulled = web.get(bridge, "/api/v1/breaches?master=acme&rules=r").lines()[:-1]
+        self.assertEqual({x["breach"]["pbid"]: x["reason"] for x in pulled}, {n: shown[n]["reason"] for n in shown})
         # Emptied by an editor: the last good one stays. Then a new one.
         (bridge.folder / "assets.csv").write_text("")
         bridge.wait_for_log("the inventory is not right; the last good one stays", 30)

@@ -1,4 +1,5 @@
 """What sweeps find, what becomes of acknowledgements, and asking a master again for a span, as an outside observer sees it."""
+import collections
 import json
 import os
 import pty
@@ -11,7 +12,7 @@ import time
 import unittest
 
 from rig import Bridge, Collector, RigTest, Simulator, bridge_binary, wait_until
-from rig import messages
+from rig import messages, web
 from rig.bridge import run_cli
 
 DAY = 86400
@@ -131,6 +132,17 @@ class Updates(Master):
         of_strict = lambda: [json.loads(m[m.index("{"):])["dtbridge"] for m in strict.texts() if '"event"' in m]  # noqa: E731
         wait_until(lambda: len(of_strict()) == 2, 30, of_strict)
         wait_until(lambda: sum("|update|" in m for m in cef.texts()) == 4, 30, cef.texts)
+        # The metrics tell how long they took, by model.
+        models = collections.Counter(b["model"]["then"]["name"].replace("::", "/") for b in everything if b["pbid"] in high + low)
+        metrics = web.get(self.bridge, "/metrics").body.decode()
+        found = lambda name: {m: float(n) for m, n in re.findall(  # noqa: E731
+            rf'^{name}{{master="acme",model="([^"]*)"}} (\S+)$', metrics, re.M)}
+        self.assertEqual(found("dtbridge_breaches_acknowledged_total"), models)
+        took = found("dtbridge_acknowledge_seconds_total")
+        for model in models:
+            ages = [time.time() - b["creationTime"] / 1000 for b in everything
+                    if b["pbid"] in high + low and b["model"]["then"]["name"].replace("::", "/") == model]
+            self.assertAlmostEqual(took[model], sum(ages), delta=120 * len(ages))
         self.assertRegex([m for m in cef.texts() if "|update|" in m][0],
                          r"CEF:0\|dtbridge\|dtbridge\|[^|]+\|update\|Breach acknowledged\|\d+\|")
         self.sim.acknowledge(high[:1], value=False)

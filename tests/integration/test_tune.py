@@ -1,6 +1,7 @@
 """Readers of the archive: export, tune and models, over archives that archive-maker fills and beside a running service. What
 tune counts is counted a second time from the export, by rig/mapping.py."""
 import collections
+import contextlib
 import csv
 import datetime
 import html.parser
@@ -9,6 +10,7 @@ import json
 import os
 import pty
 import re
+import sqlite3
 import subprocess
 import threading
 import time
@@ -54,6 +56,26 @@ suppressed = false
 "ip:10.0.0.0/30" = "never"
 "ip:10.0.0.0/8" = 0.3
 "host:*laptop*" = 0.7
+"""
+
+NEW_THROTTLES = f"""
+[[throttle]]
+by = ["device", "master"]
+limit = {max(1, COUNT // 50000)}
+per = "2d"
+
+[[throttle]]
+by = ["category"]
+limit = {max(2, COUNT // 2000)}
+per = "3h"
+"""
+
+OLD_THROTTLES = f"""
+[[throttle]]
+by = ["model"]
+limit = {max(2, COUNT // 10000)}
+per = "90m"
+summary = false
 """
 
 HOSTILE = ['<script>alert(1)</script>', '"><img src=x onerror=alert(1)>', "=cmd|' /C calc'!A0", '+1+1', '-2+3', '@SUM(1)', "\t=1+1",
@@ -165,17 +187,27 @@ def day_of(breach):
 
 
 class Recount:
-    """Counts of two policies over exported lines, line by line, by the second implementation."""
+    """Counts of two policies, throttles and all, over exported lines, line by line, by the second implementation."""
 
     def __init__(self, lines, new, old):
-        self.new, self.old = mapping.Mapping(new), mapping.Mapping(old)
+        policies = [(mapping.Mapping(text), mapping.Throttles(text)) for text in (new, old)]
+        self.held = [collections.Counter(), collections.Counter()]
         self.breaches = self.forwarded = self.against = 0
         self.added, self.removed = [], []
         self.days = collections.defaultdict(lambda: [0, 0, 0])
         self.models = collections.defaultdict(lambda: [0, 0, 0])
         for line in lines:
             b = policy.load(line)
-            new, old = self.new.forwards(b), self.old.forwards(b)
+            verdicts = []
+            for held, (rules, throttles) in zip(self.held, policies):
+                forward, always = rules.decide(b)
+                if forward:
+                    by = throttles.held_by(b, always)
+                    if by is not None:
+                        held[by] += 1
+                        forward = False
+                verdicts.append(forward)
+            new, old = verdicts
             for counts in (self.days[day_of(b)], self.models[b["model"]["then"]["name"].replace("::", "/")]):
                 counts[0] += 1
                 counts[1] += new
@@ -192,20 +224,20 @@ class Recount:
 class Counts(Archive):
     def test_two_policies_agree_with_a_recount_of_the_export(self):
         """Every count of tune --against is what an independent reading of the exported breaches finds."""
-        self.make()
-        new, old = self.policy_file("new.toml", NEW), self.policy_file("old.toml", OLD)
-        path = self.folder / "export.ndjson"
         begin = time.monotonic()
-        with open(path, "wb") as out:
-            subprocess.run([bridge_binary(), "export", "--master", "acme", "--config", self.config], stdout=out, check=True)
-        print(f"export: {COUNT / (time.monotonic() - begin):.0f} breaches a second")
-        with open(path, "rb") as lines:
-            expected = Recount(lines, NEW, OLD)
-        self.assertEqual(expected.breaches, COUNT)
+        self.make()
+        print(f"made: {time.monotonic() - begin:.0f} s")
+        new, old = self.policy_file("new.toml", NEW + NEW_THROTTLES), self.policy_file("old.toml", OLD + OLD_THROTTLES)
+        begin = time.monotonic()
+        with subprocess.Popen([bridge_binary(), "export", "--master", "acme", "--config", self.config], stdout=subprocess.PIPE) as p:
+            expected = Recount(p.stdout, NEW + NEW_THROTTLES, OLD + OLD_THROTTLES)
+        self.assertEqual((p.returncode, expected.breaches), (0, COUNT))
+        print(f"exported and recounted: {time.monotonic() - begin:.0f} s")
+        self.assertTrue(all(expected.held[0][i] for i in (0, 1)) and expected.held[1][0], expected.held)
         self.assertTrue(expected.added and expected.removed)
 
         text, seconds, peak = self.measured("tune", "--rules", new, "--against", old, "--json")
-        print(f"tune --against: {COUNT / seconds:.0f} breaches a second, peak {peak >> 10} MiB")
+        print(f"tune --against: {seconds:.1f} s, {COUNT / seconds:.0f} breaches a second, peak {peak >> 10} MiB")
         if "san" not in BUILD.name:
             self.assertLess(peak, 64 << 10, "KiB of memory")
         got = json.loads(text)
@@ -220,6 +252,10 @@ class Counts(Archive):
         self.assertEqual(sum(line["forwarded"] for line in got["lines"]), expected.forwarded)
         self.assertEqual(sum(line["held_back"] for line in got["lines"]), expected.breaches - expected.forwarded)
         self.assertEqual(sum(line["forwarded"] for line in got["against_lines"]), expected.against)
+        for name, of, held in (("throttles", "throttled", expected.held[0]), ("against_throttles", "throttled_against", expected.held[1])):
+            self.assertEqual([t["held_back"] for t in got[name]], [held[i] for i in range(len(got[name]))])
+            self.assertEqual(got[of], sum(held.values()))
+        self.assertEqual(sum(line["throttled"] for line in got["lines"]), got["throttled"])
         for m in got["models"]:
             self.assertEqual(sum(s["breaches"] for s in m["scores"]) + m["without_score"], m["breaches"])
             self.assertEqual(sum(d["forwarded"] for d in m["by_day"]), m["forwarded"])
@@ -236,6 +272,8 @@ class Counts(Archive):
             lines = [json.loads(line) for line in shown.stdout.splitlines()]
             self.assertEqual([line["pbid"] for line in lines], pbids)
             self.assertTrue(all(line["change"] == show and line["reason"] and line["against_reason"] for line in lines))
+            reasons = [line["reason" if show == "removed" else "against_reason"] for line in lines]
+            self.assertTrue(any(re.fullmatch(r"throttle by .* \(.*\) holds it back", r) for r in reasons))
         text = self.run_command("tune", "--rules", new, "--against", old, "--show", "added", env={"LANG": "C"}).stdout.decode()
         self.assertEqual(len(re.findall(r"^\d{4}-\d\d-\d\dT", text, re.M)), len(expected.added))
 
@@ -277,6 +315,71 @@ class Masters(Archive):
         for name in ("nobody", "../acme", ".", "acme/"):
             got = self.run_command("tune", "--rules", rules, "--master", name, status=2)
             self.assertIn(b"acme", got.stderr)
+
+
+    def test_throttles_over_all_masters(self):
+        """A key without master or device is counted over all masters, in the order in which the service archived."""
+        self.make(1500)
+        text = '[forward]\nmin_score = 0.2\n[[throttle]]\nby = ["model"]\nlimit = 3\nper = "6h"\n'
+        got = json.loads(self.run_command("tune", "--rules", self.policy_file("r.toml", text), "--json").stdout)
+        rows = []
+        for place, name in enumerate(self.masters):
+            lines = self.run_command("export", "--master", name).stdout.splitlines()
+            with contextlib.closing(sqlite3.connect(self.folder / "state" / "masters" / name / "archive.db")) as db:
+                archived = [at for at, in db.execute("SELECT k.archived FROM breach AS b JOIN block AS k ON k.id = b.block ORDER BY b.seq")]
+            rows += [(at, place, seq, line) for seq, (at, line) in enumerate(zip(archived, lines, strict=True))]
+        rules, throttles = mapping.Mapping(text), mapping.Throttles(text)
+        verdicts = []
+        for _, place, _, line in sorted(rows):
+            b = policy.load(line)
+            forward, always = rules.decide(b)
+            verdicts.append(forward and throttles.held_by(b, always, self.masters[place]) is None)
+        self.assertEqual((got["breaches"], got["forwarded"]), (3000, sum(verdicts)))
+        self.assertGreater(got["throttled"], 100)
+        # Were one read after the other, the second would begin in the last windows of the first.
+        apart = [json.loads(self.run_command("tune", "--rules", self.folder / "r.toml", "--json", "--master", m).stdout)["forwarded"]
+                 for m in self.masters]
+        self.assertLess(got["forwarded"], sum(apart))
+
+    def test_labels(self):
+        """Labels of the master and of [enrich] decide in every command as they do in the service."""
+        self.make(400)
+        devices = {}
+        for name in self.masters:
+            for line in self.run_command("export", "--master", name).stdout.splitlines():
+                b = policy.load(line)
+                for d in mapping.all_devices(b)[:1]:
+                    if d.get("ip"):
+                        devices.setdefault(d["ip"], "plant-1" if len(devices) % 2 else "office")
+        (self.folder / "assets.csv").write_text("ip,site\n" + "".join(f"{ip},{site}\n" for ip, site in devices.items()))
+        text = self.config.read_text().replace('name = "acme"', 'name = "acme"\nlabels = { tenant = "gold" }', 1)
+        self.config.write_text(text + '[enrich]\nfile = "assets.csv"\nkey = "ip"\n')
+        rules = self.policy_file("r.toml", '[forward]\nmin_score = 0.5\n[devices]\n"label:site=plant-*" = "never"\n'
+                                           '"label:tenant=gold" = 0.2\n')
+        second = mapping.Mapping(rules.read_text())
+        total = 0
+        for name in self.masters:
+            lines = self.run_command("export", "--master", name).stdout.splitlines()
+            wanted = []
+            for line in lines:
+                b = policy.load(line)
+                sites = [devices[d["ip"]] for d in mapping.all_devices(b) if d.get("ip") in devices]
+                labels = dict([("tenant", "gold")] if name == "acme" else [], **({"site": sites[0]} if sites else {}))
+                if second.forwards(b, labels):
+                    wanted.append(line)
+            self.assertTrue(0 < len(wanted) < len(lines))
+            self.assertEqual(self.run_command("export", "--master", name, "--rules", rules).stdout.splitlines(), wanted)
+            path = self.folder / f"{name}.ndjson"
+            path.write_bytes(b"\n".join(lines))
+            got = self.run_command("filter", "--rules", rules, "--master", name, path)
+            self.assertEqual([json.loads(x)["forward"] for x in got.stdout.splitlines()], [x in set(wanted) for x in lines])
+            self.assertEqual(got.stderr, b"")
+            total += len(wanted)
+        got = json.loads(self.run_command("tune", "--rules", rules, "--json").stdout)
+        self.assertEqual(got["forwarded"], total)
+        self.assertEqual([line["text"] for line in got["never_spoke"]], [])
+        self.assertIn(b"label: keys", self.run_command("filter", "--rules", rules, self.folder / "acme.ndjson").stderr)
+        self.assertEqual(self.run_command("filter", "--rules", rules, "--master", "nobody", path, status=2).stdout, b"")
 
 
 class Export(Archive):
@@ -475,6 +578,31 @@ class Suggest(Archive):
             self.assertIn(words, text)
         possible = 25 if "NOT POSSIBLE" not in text else 10**9
         self.assertLessEqual(max(days.values()), possible)
+
+    def test_behind_throttles(self):
+        """What leaves behind the policy's throttles meets the number, and is what tune counts of the proposal."""
+        self.make(3000)
+        rules = self.policy_file("old.toml", OLD + '[[throttle]]\nby = ["model"]\nlimit = 2\nper = "8h"\n')
+        before = json.loads(self.run_command("tune", "--rules", rules, "--json").stdout)
+        self.assertGreater(before["throttled"], 100)
+        self.assertGreater(before["busiest_day"]["forwarded"], 45)
+        for argv, number in (([], 45), (["--average"], 30)):
+            text = self.run_command("tune", "--rules", rules, "--suggest", "--alerts-per-day", number, *argv).stdout.decode()
+            path = self.policy_file("proposal.toml", text)
+            after = json.loads(self.run_command("tune", "--rules", path, "--json").stdout)
+            second, throttles, days = mapping.Mapping(text), mapping.Throttles(text), collections.Counter()
+            for b in map(policy.load, self.export().splitlines()):
+                forward, always = second.decide(b)
+                if forward and throttles.held_by(b, always) is None:
+                    days[day_of(b)] += 1
+            self.assertEqual({d["date"]: d["forwarded"] for d in after["by_day"] if d["forwarded"]}, days)
+            said = re.search(r"^# With this file: ([\d.,]+) alerts a day, at most ([\d,]+) ", text, re.M)
+            self.assertEqual(int(said[2]), max(days.values()))
+            self.assertAlmostEqual(float(said[1]), sum(days.values()) / DAYS, delta=0.06)
+            self.assertIn("behind them", text)
+            most = max(days.values()) if not argv else sum(days.values()) / DAYS
+            self.assertLessEqual(most, number)
+            self.assertGreater(most, 0.8 * number)
 
     def test_of_everything(self):
         """Without always_tags the tag of the stages is kept."""

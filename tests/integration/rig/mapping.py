@@ -1,5 +1,5 @@
 """A second implementation of mapping files (product.md 5), made from the contract alone, for what the tests' policies use:
-[forward], [models] by uuid, pid, name and glob, [devices] by did, ip, host and type. A verdict is True or False."""
+[forward], [models] by uuid, pid, name and glob, [devices] by did, ip, host, type and label, [[throttle]]. A verdict is True or False."""
 import decimal
 import ipaddress
 import re
@@ -109,11 +109,16 @@ class Mapping:
             return self.names[name]
         return next((line for _, _, pattern, line in self.globs if pattern.fullmatch(name)), None)
 
-    def device_line(self, devices):
-        for kind in ("did", "ip", "host", "type"):
+    def device_line(self, devices, labels):
+        for kind in ("did", "ip", "host", "type", "label"):
             found = []
             for order, (of, text, line) in enumerate(self.devices):
-                if of == kind and any(self._is_device(kind, text, d) for d in devices):
+                if kind == "label":
+                    name, _, value = text.partition("=")
+                    fits = of == kind and name in labels and glob(value.lower()).fullmatch(labels[name].lower())
+                else:
+                    fits = of == kind and any(self._is_device(kind, text, d) for d in devices)
+                if fits:
                     rank = {"ip": lambda: ipaddress.ip_network(text).num_addresses,
                             "did": lambda: 0}.get(kind, lambda: -sum(c not in "*?" for c in text))()
                     found.append((rank, order, line))
@@ -138,23 +143,30 @@ class Mapping:
         names = [device.get("hostname")] if kind == "host" else [device.get("typename"), device.get("typelabel")]
         return any(n and glob(text.lower()).fullmatch(n.strip().lower()) for n in names)
 
-    def forwards(self, breach):
+    def forwards(self, breach, labels={}):
+        return self.decide(breach, labels)[0]
+
+    def decide(self, breach, labels={}):
+        """(forward, whether by an "always")."""
         then, now = models(breach)
         if not self.acknowledged and (breach.get("acknowledged") is True or
                                       (isinstance(breach.get("acknowledged"), dict) and breach["acknowledged"])):
-            return False
+            return False, False
         if not self.suppressed and breach.get("suppressed") is True:
-            return False
-        device = self.device_line(all_devices(breach))
+            return False, False
+        device = self.device_line(all_devices(breach), labels)
         model = self.model_line(then)
         for line in (device, model):
             if line and line.action and line.action[0] in ("always", "never"):
-                return line.action[0] == "always"
+                return (line.action[0] == "always",) * 2
         have = tags(then) if self.tags_from == "then" else tags(now) if self.tags_from == "now" else tags(then) | tags(now)
         if any(p.fullmatch(t) for p in self.never for t in have):
-            return False
+            return False, False
         if any(p.fullmatch(t) for p in self.always for t in have):
-            return True
+            return True, True
+        return self._by_threshold(breach, then, device, model), False
+
+    def _by_threshold(self, breach, then, device, model):
         score = breach.get("score")
         for line in (device, model):
             if line and line.action:
@@ -169,6 +181,46 @@ class Mapping:
         if self.priority is not None and priority is not None and priority < self.priority:
             return False
         return True if self.limit is None else over(score, self.limit)
+
+
+class Throttles:
+    """From the first forwarded of a key, `limit` pass per `per`; a later one starts anew. All must pass; an "always" counts but passes."""
+
+    def __init__(self, text):
+        units = {"s": 1000, "m": 60000, "h": 3600000, "d": 86400000}
+        self.rules = [(t["by"], t["limit"], int(t["per"][:-1]) * units[t["per"][-1]])
+                      for t in tomllib.loads(text).get("throttle", [])]
+        self.windows = [{} for _ in self.rules]
+
+    def held_by(self, breach, always, master="acme"):
+        """The number of the throttle that holds what the rules forward, or None: then it has passed."""
+        created = breach["creationTime"]
+        inside = []
+        for (by, limit, per), windows in zip(self.rules, self.windows):
+            key = tuple(self._factor(f, breach, master) for f in by)
+            window = windows.get(key)
+            inside.append((windows, key, window if window and created < window[0] + per else None))
+        if not always:
+            for number, ((_, limit, _), (_, _, window)) in enumerate(zip(self.rules, inside)):
+                if window and window[1] >= limit:
+                    return number
+        for windows, key, window in inside:
+            if window:
+                window[1] += 1
+            else:
+                windows[key] = [created, 1]
+        return None
+
+    @staticmethod
+    def _factor(name, breach, master):
+        then = models(breach)[0]
+        if name == "master":
+            return master
+        if name == "model":
+            return then["name"]
+        if name == "device":  # of its master
+            return master, (breach.get("device") or {}).get("did")
+        return "Compliance" if then.get("compliance") is True else then.get("category")
 
 
 def over(score, limit):
