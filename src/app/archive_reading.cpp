@@ -117,14 +117,13 @@ public:
     explicit progress(const reading& what) : what_(what), shown_(what.quiet ? nullptr : new progress_view) {}
 
     /// all: how much of everything is read, 0 to 1.
-    void show(std::size_t master, double all, std::int64_t count)
+    void show(const std::string& of, double all, std::int64_t count)
     {
         if (!shown_ || !shown_->visible())
             return;
         const auto seconds = static_cast<double>(now_ms() - start_) / 1000;
-        std::string line = what_.what + ' ' + what_.masters[master] + ": " +
-                           std::to_string(static_cast<int>(100 * all)) + " %, " + std::to_string(count) +
-                           " breaches";
+        std::string line = what_.what + ' ' + of + ": " + std::to_string(static_cast<int>(100 * all)) +
+                           " %, " + std::to_string(count) + " breaches";
         if (seconds > 1)
             line += ", " + std::to_string(static_cast<std::int64_t>(static_cast<double>(count) / seconds)) +
                     " a second";
@@ -207,8 +206,9 @@ void read_in_turn(const reading& what,
                 if (!each(read_breach{what.masters[i], b, acknowledged.of(b.seq)}))
                     return;
             count += static_cast<std::int64_t>(span->breaches.size());
-            shown.show(
-                i, (static_cast<double>(i) + stream.part(span->breaches.back().seq)) / masters, count);
+            shown.show(what.masters[i],
+                       (static_cast<double>(i) + stream.part(span->breaches.back().seq)) / masters,
+                       count);
         }
     }
 }
@@ -224,9 +224,7 @@ void read_merged(const reading& what,
     struct source
     {
         source(const reading& what, std::size_t i, asio::any_io_executor ex, archive_pool& p, scan_order o)
-            : master(i),
-              stream(std::move(ex), p, what.masters[i], o),
-              acknowledged(what, what.masters[i])
+            : master(i), stream(std::move(ex), p, what.masters[i], o), acknowledged(what, what.masters[i])
         {
             step();
         }
@@ -262,6 +260,7 @@ void read_merged(const reading& what,
         if (all.back()->head() != nullptr)
             heads.push(all.back().get());
     }
+    const auto all_of_them = std::to_string(what.masters.size()) + " masters";
     std::int64_t count = 0;
     while (!heads.empty())
     {
@@ -276,7 +275,7 @@ void read_merged(const reading& what,
         if (s->head() != nullptr)
             heads.push(s);
         if (++count % 1024 == 0)
-            shown.show(s->master, parts / static_cast<double>(what.masters.size()), count);
+            shown.show(all_of_them, parts / static_cast<double>(what.masters.size()), count);
     }
 }
 
@@ -338,8 +337,8 @@ void read_archives(const reading& what, const std::function<bool(const read_brea
     scan_order order;
     order.max_count = piece_count;
     // Merged, every archive has two pieces in memory.
-    order.max_bytes = merged ? std::clamp(merged_bytes / (2 * what.masters.size()), least_bytes, piece_bytes)
-                             : piece_bytes;
+    order.max_bytes =
+        merged ? std::clamp(merged_bytes / (2 * what.masters.size()), least_bytes, piece_bytes) : piece_bytes;
     if (what.span.from)
         order.created_from = *what.span.from;
     if (what.span.to)

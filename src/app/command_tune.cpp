@@ -129,11 +129,8 @@ std::string json_text(std::string_view s)
 }
 
 /// One breach of --show.
-std::string shown_breach(const read_breach& r,
-                         const breach& b,
-                         const tune::verdict& v,
-                         const tune::analysis& figures,
-                         bool json)
+std::string shown_breach(
+    const read_breach& r, const breach& b, const tune::verdict& v, const tune::analysis& figures, bool json)
 {
     const auto reason = figures.reason(v), against = figures.reason_against(v);
     const auto model = tune::model_name(b);
@@ -141,13 +138,12 @@ std::string shown_breach(const read_breach& r,
         return std::string("{\"change\":\"") + (v.added() ? "added" : "removed") +
                "\",\"master\":" + json_text(r.master) + ",\"pbid\":" + std::to_string(b.key.pbid) +
                ",\"created\":" + std::to_string(b.key.created) + ",\"model\":" + json_text(model) +
-               ",\"score\":" + (b.score ? b.score->text() : "null") +
-               ",\"reason\":" + json_text(reason) +
+               ",\"score\":" + (b.score ? b.score->text() : "null") + ",\"reason\":" + json_text(reason) +
                ",\"against_reason\":" + json_text(against) + "}\n";
     return rfc3339_ms(b.key.created) + "  " + r.master + "  " + std::to_string(b.key.pbid) + "  " +
            (b.score ? b.score->text() : "-") + "  " + text::printable(model, 200) + "\n    " +
-           (v.added() ? "+ " : "- ") + text::printable(reason, 400) + "\n    " +
-           (v.added() ? "- " : "+ ") + text::printable(against, 400) + '\n';
+           (v.added() ? "+ " : "- ") + text::printable(reason, 400) + "\n    " + (v.added() ? "- " : "+ ") +
+           text::printable(against, 400) + '\n';
 }
 
 using shared_policy = std::shared_ptr<const rules::policy>;
@@ -193,8 +189,8 @@ int suggest(const parsed& said, reading what, const config::configuration& c)
     order.average = said.has("average");
     order.masters = what.masters;
     order.file = named.file();
-    const auto base = std::make_shared<const rules::policy>(
-        use_policy(tune::proposal_base(named), said.get("rules")));
+    const auto base =
+        std::make_shared<const rules::policy>(use_policy(tune::proposal_base(named), said.get("rules")));
     order.tag_was_added = base->lines().size() != named.lines().size();
     const bool throttled = !base->throttles().empty();
     if (throttled)
@@ -206,7 +202,7 @@ int suggest(const parsed& said, reading what, const config::configuration& c)
     int round = 1;
     what.what = "reading (1 of 2)";
     if (throttled)
-        what.what = "reading (1 of 4 to 6)";
+        what.what = "reading (1 of at most 5)";
     const auto broken = read_parsed(what, [&](const read_breach& r, const breach& b) {
         proposal.learn(b, origin_of(r, b, labels));
         return true;
@@ -214,7 +210,7 @@ int suggest(const parsed& said, reading what, const config::configuration& c)
     proposal.plan();
     do
     {
-        what.what = "weighing (" + std::to_string(++round) + (throttled ? " of 4 to 6)" : " of 2)");
+        what.what = "weighing (" + std::to_string(++round) + (throttled ? " of at most 5)" : " of 2)");
         read_parsed(what, [&](const read_breach& r, const breach& b) {
             proposal.weigh(b, origin_of(r, b, labels));
             return true;

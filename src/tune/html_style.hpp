@@ -19,7 +19,7 @@ h2 { font-size: 1.05rem; margin: 0 0 8px; font-weight: 650; }
 header p, section > p { margin: 0 0 12px; color: var(--soft); overflow-wrap: anywhere; }
 code { font-family: ui-monospace, "SF Mono", Menlo, Consolas, monospace; font-size: .92em; }
 section { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: 16px 18px; margin: 16px 0; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 12px; background: none; border: 0; padding: 0; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(132px, 1fr)); gap: 12px; background: none; border: 0; padding: 0; }
 .card { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: 12px 14px; }
 .card h2 { font-size: .82rem; color: var(--soft); font-weight: 600; margin: 0; }
 .card p { margin: 0; color: var(--soft); font-size: .82rem; }
@@ -53,8 +53,8 @@ td.wide, th.wide { width: 30%; }
 .zero { color: var(--soft); } .plus { color: var(--plus); } .minus { color: var(--minus); }
 .bar { display: block; height: 10px; background: var(--line); border-radius: 5px; overflow: hidden; }
 .bar span { display: block; height: 100%; background: var(--solid); }
-.plain { list-style: none; margin: 0; padding: 0; } .plain li { padding: 4px 0; border-top: 1px solid var(--line); overflow-wrap: anywhere; }
-.plain .n { display: inline-block; min-width: 6.5em; padding-right: 8px; }
+.plain { list-style: none; margin: 0; padding: 0; } .plain li { display: flex; padding: 4px 0; border-top: 1px solid var(--line); overflow-wrap: anywhere; }
+.plain .n { flex: none; min-width: 6.5em; padding-right: 8px; } .plain bdi { min-width: 0; }
 .more { margin: 8px 0 0; } footer { color: var(--soft); font-size: .82rem; }
 @media (max-width: 720px) {
   main { padding: 14px 12px 28px; } section { padding: 14px 12px; } .cards { padding: 0; grid-template-columns: 1fr 1fr; }

@@ -312,8 +312,8 @@ private:
                  cell("Alerts", "n", with_commas(f.forwarded)) +
                  cell("Held back", "n", with_commas(f.held_back)) +
                  (throttled ? cell("Throttled", "n", with_commas(f.throttled)) : std::string()) +
-                 "<td class=\"wide\">" +
-                 bar(static_cast<double>(f.spoken()) / static_cast<double>(most)) + "</td></tr>\n");
+                 "<td class=\"wide\">" + bar(static_cast<double>(f.spoken()) / static_cast<double>(most)) +
+                 "</td></tr>\n");
         }
         out_("</tbody>\n</table>\n");
         rest(order.size(), most_lines, "lines");

@@ -423,7 +423,8 @@ std::vector<std::string> suggestion::heading(std::size_t step) const
     }
     if (throttled())
         lines.push_back(
-            "The throttles of the policy are kept, and alerts a day are what leaves behind them; the rates of "
+            "The throttles of the policy are kept, and alerts a day are what leaves behind them; the rates "
+            "of "
             "single lines below are those before throttles.");
     return lines;
 }

@@ -34,11 +34,11 @@ struct limits
 struct counts
 {
     std::int64_t breaches = 0;
-    std::int64_t forwarded = 0;  ///< by the policy
-    std::int64_t against = 0;    ///< forwarded by the other one; 0 where there is none
-    std::int64_t added = 0;      ///< by the policy and not by the other one
-    std::int64_t removed = 0;    ///< by the other one and not by the policy
-    std::int64_t throttled = 0;  ///< of those held back: by a throttle of the policy alone
+    std::int64_t forwarded = 0;          ///< by the policy
+    std::int64_t against = 0;            ///< forwarded by the other one; 0 where there is none
+    std::int64_t added = 0;              ///< by the policy and not by the other one
+    std::int64_t removed = 0;            ///< by the other one and not by the policy
+    std::int64_t throttled = 0;          ///< of those held back: by a throttle of the policy alone
     std::int64_t throttled_against = 0;  ///< the same of the other one
 
     std::int64_t held_back() const { return breaches - forwarded; }

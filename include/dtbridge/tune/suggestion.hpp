@@ -125,7 +125,7 @@ private:
     std::unordered_map<std::string, std::size_t> index_;
     std::vector<model> models_;
     bool folded_ = false;
-    alerts_by_day before_;  ///< of the policy as it is, and every day there is
+    alerts_by_day before_;                 ///< of the policy as it is, and every day there is
     std::map<day_number, day_sums> days_;  ///< without throttles
     gate as_it_is_;                        ///< the throttles behind the policy
     std::vector<trial> trials_;            ///< of this reading, in order

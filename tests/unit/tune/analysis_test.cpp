@@ -145,8 +145,7 @@ BOOST_AUTO_TEST_CASE(throttles_stand_behind)
         from.master = "acme";
         last = figures.take(b, from);
     }
-    BOOST_TEST(figures.reason(last) ==
-               "throttle by category, device: 2 per 90m (r.toml:7) holds it back");
+    BOOST_TEST(figures.reason(last) == "throttle by category, device: 2 per 90m (r.toml:7) holds it back");
     BOOST_TEST(figures.reason_against(last) == "score 0.8 is at least 0.5 of [forward] (r.toml:2)");
     BOOST_TEST(figures.throttles() == (std::vector<std::int64_t>{0, 2}));
     BOOST_TEST(figures.against_throttles() == (std::vector<std::int64_t>{0, 0}));
