@@ -300,17 +300,18 @@ std::vector<day_number> suggestion::impossible_days() const
 bool suggestion::fits(std::size_t step, bool average) const
 {
     std::int64_t sum = 0;
-    bool any = false;
+    std::size_t possible_days = 0;
     for (const auto& [date, unused] : before_)
     {
         const auto n = alerts_on(date, step);
         sum += n;
         const bool possible = alerts_on(date, 0) <= order_.alerts_per_day;
-        any = any || possible;
+        possible_days += possible ? 1 : 0;
         if (!average && possible && n > order_.alerts_per_day)
             return false;
     }
-    return average ? sum <= order_.alerts_per_day * day_count_ : any;
+    // A few days that nothing helps do not decide; where most are so, only the strictest is honest.
+    return average ? sum <= order_.alerts_per_day * day_count_ : 2 * possible_days > before_.size();
 }
 
 std::size_t suggestion::chosen_step(bool average) const
@@ -416,7 +417,7 @@ std::vector<std::string> suggestion::heading(std::size_t step) const
             s += (i == 0 ? "" : ", ") + day_text(impossible[i]) + ' ' +
                  with_commas(alerts_on(impossible[i], 0));
         lines.push_back(s + (impossible.size() > 8 ? ", ...)." : ")."));
-        if (impossible.size() == before_.size())
+        if (2 * impossible.size() >= before_.size())
             lines.push_back(
                 "Every threshold below is as high as it can be; look at always_tags and at the lines that "
                 "say \"always\".");

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
+#include <memory>
 #include <vector>
 
 #include "support.hpp"
@@ -181,6 +183,86 @@ BOOST_AUTO_TEST_CASE(nothing_to_learn_from)
                              {.model = "X", .score = "-1"},
                              {.score = ""}};
     propose("", odd, 1, 1);
+}
+
+/// Days that nothing helps do not decide while they are few; where they are most, what can be closed is.
+BOOST_AUTO_TEST_CASE(days_that_nothing_helps)
+{
+    for (const int impossible : {2, 5})
+    {
+        std::vector<made> all;
+        for (int d = 0; d < 10; ++d)
+        {
+            for (int i = 0; i < 4; ++i)
+                all.push_back({.score = "0.9", .created = first_day + d * day_ms});
+            for (int i = 0; i < (d < impossible ? 20 : 1); ++i)
+                all.push_back(
+                    {.score = "0.9", .created = first_day + d * day_ms, .tags = "\"Enhanced Monitoring\""});
+        }
+        const auto got = propose("[forward]\nmin_score = 0.5\n", all, 5, 10);
+        BOOST_TEST(got.per_day[0] == (impossible == 2 ? 24 : 20), impossible);
+        BOOST_TEST(got.per_day[9] == (impossible == 2 ? 5 : 1), impossible);
+        BOOST_TEST((got.text.find("NOT POSSIBLE on " + std::to_string(impossible) + " days of 10") !=
+                    std::string::npos));
+        BOOST_TEST((got.text.find("as high as it can be") != std::string::npos) == (impossible == 5));
+    }
+}
+
+/// Behind throttles: what they let pass meets the number, which without them is out of reach.
+BOOST_AUTO_TEST_CASE(throttles_are_counted)
+{
+    // Forty a day pass the rules, three of each model leave.
+    const std::string text =
+        "[forward]\nmin_score = 0.1\nalways_tags = [\"x\"]\n[[throttle]]\nby = [\"model\"]\nlimit = 3\n"
+        "per = \"1d\"\n";
+    const auto policy = tune_test::policy_of(text);
+    std::vector<made> all;
+    for (int d = 0; d < 4; ++d)
+        for (int i = 0; i < 40; ++i)
+            all.push_back({.model = i % 2 == 0 ? "A" : "B",
+                           .score = "0." + std::to_string(10 + 2 * i),
+                           .created = first_day + d * day_ms + i * 60'000});
+    const auto day_gate = [](unsigned limit) {
+        struct state
+        {
+            std::map<std::pair<std::string, std::int64_t>, unsigned> passed;
+        };
+        const auto s = std::make_shared<state>();
+        return [s, limit](const breach& b, const rules::decision&, const origin&) {
+            auto& n = s->passed[{model_name(b), b.key.created / day_ms}];
+            return n < limit ? (++n, std::optional<std::size_t>()) : std::optional<std::size_t>(0);
+        };
+    };
+    proposal_order order{.alerts_per_day = 6, .masters = {"acme"}, .file = "r.toml"};
+    order.throttles = [&] { return gate(day_gate(3)); };
+    suggestion s(policy, order);
+    breach b;
+    int readings = 1;
+    const auto read = [&](auto&& each) {
+        for (const auto& m : all)
+        {
+            tune_test::read(b, m);
+            each();
+        }
+    };
+    read([&] { s.learn(b); });
+    s.plan();
+    do
+    {
+        ++readings;
+        read([&] { s.weigh(b); });
+    } while (s.again());
+    BOOST_TEST(readings <= 5);
+    const auto proposal = s.mapping();
+    BOOST_TEST(
+        (proposal.find("# Before:         6.0 alerts a day, at most 6 (2024-10-04).") != std::string::npos),
+        proposal);
+    BOOST_TEST(
+        (proposal.find("# With this file: 6.0 alerts a day, at most 6 (2024-10-04).") != std::string::npos),
+        proposal);
+    BOOST_TEST(s.impossible_days().empty());
+    BOOST_TEST((proposal.find("behind them") != std::string::npos));
+    BOOST_TEST((proposal.find("limit = 3") != std::string::npos));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
