@@ -1,5 +1,5 @@
 #!/bin/bash
-# Ten simulated masters, the bridge and three real collectors (rsyslog and syslog-ng, TCP and TLS) under random faults of all
+# Ten simulated masters, the bridge and four real collectors (rsyslog and syslog-ng; TCP, TLS and RELP) under random faults of all
 # sides for N minutes; then everything is mended, and a table says what was made, archived, expected and received.
 #
 #   tests/soak.sh --minutes N [--seed S] [--rate R] [--quiet] [--keep]

@@ -1,15 +1,22 @@
 #include "app/reload.hpp"
 
-#include <fstream>
-#include <iterator>
 #include <memory>
 
 #include <openssl/evp.h>
 
+#include <dtbridge/core/file.hpp>
 #include <dtbridge/core/text.hpp>
 
 namespace dtbridge::app
 {
+
+namespace
+{
+
+/// Of a certificate's or a key's file, bundles of every public CA included.
+constexpr std::size_t most_bytes = 16u << 20;
+
+}  // namespace
 
 std::string files_digest(const std::vector<std::string>& files)
 {
@@ -20,9 +27,8 @@ std::string files_digest(const std::vector<std::string>& files)
     {
         if (name.empty())
             continue;
-        std::ifstream in(name, std::ios::binary);
-        const std::string content =
-            in ? std::string(std::istreambuf_iterator<char>(in), {}) : std::string("cannot be read");
+        const auto file = read_file(name, most_bytes);
+        const std::string& content = file ? file->bytes : file.error().detail;
         // Length first, so that bytes moving from one file to the next are a change.
         const std::string head = name + '\0' + std::to_string(content.size()) + '\0';
         EVP_DigestUpdate(context.get(), head.data(), head.size());

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include <dtbridge/core/failure.hpp>
+#include <dtbridge/core/file.hpp>
 #include <dtbridge/core/secret.hpp>
 
 #include "config/section.hpp"
@@ -19,15 +20,6 @@ namespace dtbridge::config
 inline constexpr std::size_t max_config_bytes = 4u << 20;
 inline constexpr std::size_t max_secret_bytes = 64u << 10;
 inline constexpr std::size_t max_pem_bytes = 4u << 20;  // a bundle of every public CA is under 1 MiB
-
-struct file_text
-{
-    std::string bytes;
-    bool world_readable = false;
-};
-
-/// A regular file of at most max bytes. The failure is a phrase to put after the path ("is missing").
-outcome<file_text> read_file(const std::string& path, std::size_t max);
 
 /// Absolute paths as they are, others in folder.
 std::string in_folder(const std::string& folder, std::string_view path);

@@ -1,5 +1,7 @@
 #include <dtbridge/core/ip.hpp>
 
+#include <dtbridge/core/text.hpp>
+
 #include <algorithm>
 #include <cstring>
 
@@ -26,17 +28,6 @@ bool parse_v4(std::string_view text, std::uint8_t* out)
         out[part] = static_cast<std::uint8_t>(value);
     }
     return i == text.size();
-}
-
-int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
 }
 
 /// RFC 4291 2.2, with an embedded dotted quad at the end.
@@ -71,7 +62,7 @@ bool parse_v6(std::string_view text, std::array<std::uint8_t, 16>& out)
         unsigned value = 0;
         for (const char c : group)
         {
-            const int digit = hex_digit(c);
+            const int digit = text::hex_digit(c);
             if (digit < 0)
                 return false;
             value = value * 16 + static_cast<unsigned>(digit);
@@ -251,7 +242,7 @@ std::optional<std::string> normal_mac(std::string_view text)
     std::size_t group = 0, group_size = 0;
     for (const char c : text)
     {
-        if (hex_digit(c) >= 0)
+        if (text::hex_digit(c) >= 0)
         {
             if (digits.size() == 12)
                 return {};

@@ -147,6 +147,20 @@ bool is_valid_utf8(std::string_view bytes)
     return true;
 }
 
+unsigned first_ill_formed_line(std::string_view text)
+{
+    unsigned line = 1;
+    while (!text.empty())
+    {
+        const auto c = decode(text);
+        if (!c.well_formed)
+            break;
+        line += c.value == U'\n' ? 1 : 0;
+        text.remove_prefix(c.size);
+    }
+    return line;
+}
+
 std::string_view cut(std::string_view s, std::size_t max_bytes)
 {
     if (s.size() <= max_bytes)
@@ -227,6 +241,17 @@ bool glob_match(std::string_view pattern, std::string_view s)
     while (p < pattern.size() && pattern[p] == '*')
         ++p;
     return p == pattern.size();
+}
+
+int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
 }
 
 std::string hex(std::string_view bytes)

@@ -1,11 +1,10 @@
 #include "format/field_map.hpp"
 
+#include <dtbridge/core/file.hpp>
 #include <dtbridge/core/text.hpp>
 #include <dtbridge/toml/document.hpp>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <span>
 
@@ -605,26 +604,16 @@ loaded_map load_field_map(kind format,
             builtin_field_map(format),
             format == kind::leef ? "mappings/fields/leef.toml" : "mappings/fields/cef.toml",
             cef_version);
-    std::ifstream file(path, std::ios::binary);
-    std::string text;
+    const auto file = read_file(path, max_file, file_kind::any);
     if (file)
-    {
-        // One byte more than is allowed, so that a file that is too long is seen to be.
-        text.resize(max_file + 1);
-        file.read(text.data(), static_cast<std::streamsize>(text.size()));
-        text.resize(static_cast<std::size_t>(file.gcount()));
-    }
-    if (!file.is_open() || file.bad() || (text.empty() && !file.eof()))
-    {
-        loaded_map answer;
-        problem p;
-        p.file = display_name;
-        p.message = "cannot be read; check the path and that the service's user may read it";
-        answer.problems.push_back(std::move(p));
-        answer.ok = false;
-        return answer;
-    }
-    return load_field_map_text(format, text, display_name, cef_version);
+        return load_field_map_text(format, file->bytes, display_name, cef_version);
+    loaded_map answer;
+    problem p;
+    p.file = display_name;
+    p.message = file.error().detail + "; expected a field map that the service's user may read";
+    answer.problems.push_back(std::move(p));
+    answer.ok = false;
+    return answer;
 }
 
 }  // namespace dtbridge::format

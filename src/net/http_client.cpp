@@ -305,7 +305,15 @@ awaitable<outcome<http_response>> http_client::impl::exchange(const std::string&
                 co_return fail(errc::http_protocol,
                                who() + ": the answer is not HTTP as it should be (" + ec.message() + ")");
             if (p->is_header_done())
+            {
+                // RFC 9110 15: a status is from 100 to 599; the parser takes any three digits.
+                const unsigned status = p->get().result_int();
+                if (status < 100 || status > 599)
+                    co_return fail(errc::http_protocol,
+                                   who() + ": the answer is not HTTP as it should be (status " +
+                                       std::to_string(status) + ")");
                 p->eager(true);
+            }
             if (p->is_done() && p->get().result_int() / 100 == 1)
             {
                 // RFC 9110 15.2: interim answers may be ignored, but for a switch that nobody asked for.

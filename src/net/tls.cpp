@@ -222,19 +222,12 @@ std::string unreadable(const std::string& file)
 
 bool from_hex(std::string_view hex, std::string& out)
 {
-    const auto nibble = [](char c) {
-        if (c >= '0' && c <= '9')
-            return c - '0';
-        if (c >= 'a' && c <= 'f')
-            return c - 'a' + 10;
-        return -1;
-    };
-    if (hex.size() != 64)
+    if (hex.size() != 64 || text::lower(hex) != hex)
         return false;
     for (std::size_t i = 0; i < hex.size(); i += 2)
     {
-        const int high = nibble(hex[i]);
-        const int low = nibble(hex[i + 1]);
+        const int high = text::hex_digit(hex[i]);
+        const int low = text::hex_digit(hex[i + 1]);
         if (high < 0 || low < 0)
             return false;
         out.push_back(static_cast<char>(high * 16 + low));

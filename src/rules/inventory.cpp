@@ -1,12 +1,10 @@
 #include <dtbridge/rules/inventory.hpp>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
 #include <optional>
 
 #include <dtbridge/core/csv.hpp>
+#include <dtbridge/core/file.hpp>
 #include <dtbridge/core/ip.hpp>
 #include <dtbridge/core/text.hpp>
 
@@ -259,25 +257,14 @@ loaded_inventory load_inventory_file(const std::string& path,
                                      const std::string& display_name,
                                      inventory_key key)
 {
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), &std::fclose);
-    std::string text;
-    bool readable = file != nullptr;
-    if (readable)
-    {
-        char buffer[65536];
-        std::size_t n = 0;
-        while (text.size() <= max_bytes && (n = std::fread(buffer, 1, sizeof buffer, file.get())) > 0)
-            text.append(buffer, n);
-        readable = std::ferror(file.get()) == 0;
-    }
-    if (readable)
-        return load_inventory_text(text, display_name, key);
+    const auto file = read_file(path, max_bytes, file_kind::any);
+    if (file)
+        return load_inventory_text(file->bytes, display_name, key);
     loaded_inventory answer;
     answer.problems.push_back({display_name,
                                0,
                                "",
-                               std::string("cannot be read: ") + std::strerror(errno) +
-                                   "; expected a CSV file that the service's user may read",
+                               file.error().detail + "; expected a CSV file that the service's user may read",
                                false});
     return answer;
 }

@@ -1,12 +1,9 @@
 #include <dtbridge/rules/policy.hpp>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <memory>
 #include <span>
 
+#include <dtbridge/core/file.hpp>
 #include <dtbridge/core/text.hpp>
 
 #include <rules/policy_impl.hpp>
@@ -51,20 +48,6 @@ void index_rules(const std::vector<rule>& rules,
     index.sort();
 }
 
-unsigned first_ill_formed_line(std::string_view text)
-{
-    unsigned line = 1;
-    for (std::size_t i = 0; i < text.size();)
-    {
-        const auto c = text::decode(text.substr(i));
-        if (!c.well_formed)
-            break;
-        line += c.value == U'\n' ? 1 : 0;
-        i += c.size;
-    }
-    return line;
-}
-
 loaded failed(reporter&& report)
 {
     loaded out;
@@ -101,7 +84,8 @@ loaded load_text(std::string_view text, const std::string& display_name)
     else if (static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) > max_lines)
         report.error(0, "", "found more than 200,000 lines; expected at most that many");
     else if (!text::is_valid_utf8(text))
-        report.error(first_ill_formed_line(text), "", "the text is not UTF-8 here; save the file as UTF-8");
+        report.error(
+            text::first_ill_formed_line(text), "", "the text is not UTF-8 here; save the file as UTF-8");
     if (report.has_error())
         return failed(std::move(report));
 
@@ -124,27 +108,15 @@ loaded load_text(std::string_view text, const std::string& display_name)
 
 loaded load_file(const std::string& path, const std::string& display_name)
 {
+    const auto file = read_file(path, max_bytes, file_kind::any);
+    if (file)
+        return load_text(file->bytes, display_name);
     reporter report{display_name, {}};
-    const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), &std::fclose);
-    std::string text;
-    bool readable = file != nullptr;
-    if (readable)
-    {
-        char buffer[65536];
-        std::size_t n = 0;
-        while (text.size() <= max_bytes && (n = std::fread(buffer, 1, sizeof buffer, file.get())) > 0)
-            text.append(buffer, n);
-        readable = std::ferror(file.get()) == 0;
-    }
-    if (!readable)
-    {
-        report.error(0,
-                     "",
-                     std::string("cannot be read: ") + std::strerror(errno) +
-                         "; expected a mapping file, TOML or CSV, that the service's user may read");
-        return failed(std::move(report));
-    }
-    return load_text(text, display_name);
+    report.error(
+        0,
+        "",
+        file.error().detail + "; expected a mapping file, TOML or CSV, that the service's user may read");
+    return failed(std::move(report));
 }
 
 std::string_view builtin_mapping(std::string_view name)

@@ -268,20 +268,6 @@ node convert(const source_text& source, const parser::node& from)
     return to;
 }
 
-unsigned first_ill_formed_line(std::string_view text)
-{
-    unsigned line = 1;
-    while (!text.empty())
-    {
-        const auto c = text::decode(text);
-        if (!c.well_formed)
-            break;
-        line += c.value == U'\n' ? 1 : 0;
-        text.remove_prefix(c.size);
-    }
-    return line;
-}
-
 document failed(fault what, unsigned line, std::string message)
 {
     document out;
@@ -308,7 +294,7 @@ document parse(std::string_view text)
     // The parser would refuse it too, but at a place that says little.
     if (!text::is_valid_utf8(text))
         return failed(fault::encoding,
-                      first_ill_formed_line(text),
+                      text::first_ill_formed_line(text),
                       "the text is not UTF-8 here: save the file as UTF-8");
     if (const unsigned line = dot_counter(text).line_with_too_many())
         return failed(fault::dots, line, "a key with more than " + std::to_string(max_dots) + " dots");

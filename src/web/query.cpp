@@ -13,17 +13,6 @@ namespace
 constexpr std::size_t most_parameters = 16;
 constexpr std::size_t most_bytes = 1000;
 
-int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F')
-        return c - 'A' + 10;
-    return -1;
-}
-
 /// Nothing where a % is not followed by two digits, or what comes out is no plain text.
 std::optional<std::string> decode(std::string_view s)
 {
@@ -35,7 +24,7 @@ std::optional<std::string> decode(std::string_view s)
         {
             if (i + 2 >= s.size())
                 return std::nullopt;
-            const int high = hex_digit(s[i + 1]), low = hex_digit(s[i + 2]);
+            const int high = text::hex_digit(s[i + 1]), low = text::hex_digit(s[i + 2]);
             if (high < 0 || low < 0)
                 return std::nullopt;
             c = static_cast<char>(high * 16 + low);

@@ -123,7 +123,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         return 0;
     }
     const auto& r = **got;
-    if (!taken.head_seen || r.status < 200 || r.status > 999 || r.body_bytes != taken.bytes ||
+    if (!taken.head_seen || r.status < 200 || r.status > 599 || r.body_bytes != taken.bytes ||
         r.wire_bytes > size)
         std::abort();
     return 0;

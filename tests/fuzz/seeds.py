@@ -50,6 +50,7 @@ def main() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(one) + one,
         b"HTTP/1.1 302 Found\r\nLocation: /login\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.1 429 Too Many\r\nRetry-After: 5\r\nDate: Mon, 01 Jan 2024 01:00:00 GMT\r\n\r\n",
+        b"HTTP/1.1 020 OK\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.0 200 OK\r\n\r\n[1,2", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 204 No\r\n\r\n"])
     write(target / "rules", [p.read_text() for p in sorted((ROOT / "mappings").glob("*.toml"))] + ["model,min_score,action,note\nA,0.5,,\n"])
     write(target / "fields", [p.read_text() for p in sorted((ROOT / "mappings" / "fields").glob("*.toml"))])

@@ -15,6 +15,8 @@ namespace dtbridge::text
 std::string to_valid_utf8(std::string_view bytes);
 void append_valid_utf8(std::string& out, std::string_view bytes);
 bool is_valid_utf8(std::string_view bytes);
+/// The line, counted from 1, of the first byte that is not UTF-8; the last line where all are.
+unsigned first_ill_formed_line(std::string_view text);
 
 /// Decodes one code point at the start of s. Ill-formed input answers U+FFFD and the length of the maximal
 /// subpart. s must not be empty.
@@ -42,6 +44,8 @@ bool iequals(std::string_view a, std::string_view b);
 /// Linear in practice and bounded by O(pattern x text), so that no pattern can hang a decision.
 bool glob_match(std::string_view pattern, std::string_view s);
 
+/// 0 to 15 of a digit of either case, -1 of anything else.
+int hex_digit(char c);
 /// Lower-case hex.
 std::string hex(std::string_view bytes);
 

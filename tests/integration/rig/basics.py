@@ -53,6 +53,13 @@ def free_port(kind=socket.SOCK_STREAM, host="127.0.0.1") -> int:
     raise RuntimeError("no free port between 10000 and 30000")
 
 
+def listens(port) -> bool:
+    """Whether somebody listens on this TCP port over IPv4. Looked at from outside: a connection that is closed at once can leave
+    librelp 1.11 (EPOLL_CTL_ADD on a closed descriptor) deaf for good."""
+    lines = pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return any(f[1].endswith(f":{port:04X}") and f[3] == "0A" for f in map(str.split, lines))
+
+
 def wait_until(condition, deadline=20.0, what="", every=0.05):
     """Waits until condition() is true and answers what it gave; AssertionError after deadline seconds.
 

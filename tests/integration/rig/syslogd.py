@@ -9,7 +9,7 @@ import subprocess
 import time
 import unittest
 
-from .basics import SOURCE, free_port, wait_until
+from .basics import SOURCE, free_port, listens, wait_until
 from .process import Process
 
 
@@ -34,12 +34,7 @@ class _Stored:
             time.sleep(0.05)
 
     def _wait_for_port(self, port):
-        # Looked at from outside: a connection that is closed at once can leave librelp 1.11 (EPOLL_CTL_ADD on a closed
-        # descriptor) deaf for good.
-        def listens():
-            lines = pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]
-            return any(f[1].endswith(f":{port:04X}") and f[3] == "0A" for f in map(str.split, lines))
-        wait_until(lambda: listens() or not self.process.alive(), 15, f"port {port} of {type(self).__name__}")
+        wait_until(lambda: listens(port) or not self.process.alive(), 15, f"port {port} of {type(self).__name__}")
         if not self.process.alive():
             raise AssertionError(f"{type(self).__name__} ended: {self.process.err()}{self.process.out()}")
 

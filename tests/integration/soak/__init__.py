@@ -1,4 +1,4 @@
-"""The soak: ten simulated masters, the bridge and three real collectors under random faults (tests/soak.sh runs it).
+"""The soak: ten simulated masters, the bridge and four real collectors under random faults (tests/soak.sh runs it).
 
     machine.py     what the machine allows: namespaces, tmpfs, a false clock
     collectors.py  rsyslog and syslog-ng that can be killed and started again, and what they stored

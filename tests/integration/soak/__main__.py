@@ -11,6 +11,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from rig.syslogd import syslog_ng_root  # noqa: E402
 from soak import machine  # noqa: E402
 from soak.faults import COLLECTOR, FAULTS, HOST, MASTER  # noqa: E402
 from soak.world import World, by_master, pretty  # noqa: E402
@@ -170,6 +171,7 @@ def main():
     seed = random.randrange(1 << 31) if o.seed is None else o.seed
     # A daemon that is slow to start on a busy machine is no fault of the bridge's.
     os.environ.setdefault("DTBRIDGE_PATIENCE", "6")
+    syslog_ng_root()  # fetched where it is missing, which a namespace without a network cannot
     private = machine.own_namespaces()
     said(f"soak: seed {seed}, {o.minutes:g} minutes, program of {os.environ['DTBRIDGE_BUILD']}")
     if not private:

@@ -6,11 +6,10 @@ import datetime
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 
-from rig.basics import free_port, wait_until
+from rig.basics import free_port, listens, wait_until
 from rig.process import Process
 from rig.syslogd import syslog_ng_root
 
@@ -54,10 +53,7 @@ class Collector:
                 f.truncate(size - back + f.read().rfind(b"\n") + 1)
         self.process = self.spawn(f"{self.name}-{self.starts}")
 
-        def listens():
-            with socket.socket() as s:
-                return s.connect_ex(("127.0.0.1", self.port)) == 0 or not self.process.alive()
-        wait_until(listens, 30, f"port {self.port} of {self.name}")
+        wait_until(lambda: listens(self.port) or not self.process.alive(), 30, f"port {self.port} of {self.name}")
         if not self.process.alive():
             raise AssertionError(f"{self.name} ended: {self.process.err()[-2000:]}{self.process.out()[-2000:]}")
 
@@ -101,6 +97,11 @@ class Collector:
 
 
 class Rsyslog(Collector):
+    INPUT = """
+module(load="imtcp" MaxSessions="200")
+input(type="imtcp" address="127.0.0.1" port="{port}" ruleset="keep" SupportOctetCountedFraming="on" {tls})
+"""
+
     def __init__(self, name, folder, pbid, pki=None):
         self.pbid = pbid
         self.pki = pki
@@ -119,11 +120,9 @@ class Rsyslog(Collector):
         self.conf.write_text(f'''
 global(workDirectory="{self.folder}" maxMessageSize="128k" preserveFQDN="on" parser.escapeControlCharactersOnReceive="off" {driver})
 main_queue(queue.type="Direct")
-module(load="imtcp" MaxSessions="200")
 template(name="raw" type="string" string="%rawmsg%\\n")
 ruleset(name="keep" queue.type="Direct") {{ action(type="omfile" file="{self.stored}" template="raw") }}
-input(type="imtcp" address="127.0.0.1" port="{self.port}" ruleset="keep" SupportOctetCountedFraming="on" {tls})
-''')
+{self.INPUT.format(port=self.port, tls=tls)}''')
         checked = subprocess.run(["rsyslogd", "-N1", "-f", str(self.conf)], capture_output=True, text=True)
         if checked.returncode:
             raise AssertionError("rsyslogd refuses its configuration: " + checked.stderr)
@@ -146,6 +145,18 @@ input(type="imtcp" address="127.0.0.1" port="{self.port}" ruleset="keep" Support
         """From the next start on."""
         self.server = (cert, key)
         self.write_configuration()
+
+
+class RsyslogRelp(Rsyslog):
+    """What it has answered for is stored, whatever ends it: nothing need be read first."""
+
+    INPUT = """
+module(load="imrelp" ruleset="keep")
+input(type="imrelp" address="127.0.0.1" port="{port}" maxDataSize="256k")
+"""
+
+    def kill(self):
+        self.process.kill()
 
 
 class SyslogNg(Collector):

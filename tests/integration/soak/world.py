@@ -12,7 +12,7 @@ from rig.process import Process
 from rig.simulator import Simulator
 
 from . import machine
-from .collectors import Rsyslog, SyslogNg
+from .collectors import Rsyslog, RsyslogRelp, SyslogNg
 
 MASTERS = 10
 ABOVE = 0.5
@@ -81,6 +81,7 @@ class World:
             Rsyslog("cef-tls", folder, r"\|externalId=(\d+)", self.pki),
             SyslogNg("json-tcp", folder, r'"pbid":"?(\d+)'),
             Rsyslog("leef-tcp", folder, r"[|^]externalId=(\d+)"),
+            RsyslogRelp("json-relp", folder, r'"pbid":"?(\d+)'),
         ]
         self.bridge = Bridge(folder)
         self.bridge.service.update(state_dir=str(folder / "state" / "dtbridge"), log_level="info")
@@ -93,7 +94,7 @@ class World:
             m.start()
             self.bridge.master(m.sim, name=m.name, backfill="2h", timeout="30s", reconcile_interval="20s",
                                reconcile_span="5h")
-        cef, jsons, leef = self.collectors
+        cef, jsons, leef, relp = self.collectors
         keys = {"header": "rfc5424", "hostname": "master"}
         self.bridge.destination("cef", address=f"localhost:{cef.port}", transport="tls", format="cef",
                                 tls={"ca_file": str(self.pki.ca), "cert_file": str(self.pki.client),
@@ -102,6 +103,7 @@ class World:
                                 framing="octet-counting", **keys)
         self.bridge.destination("leef", address=f"127.0.0.1:{leef.port}", transport="tcp", format="leef",
                                 rules=self.bridge.rules("half.toml", f"[forward]\nabove_score = {ABOVE}\n"), **keys)
+        self.bridge.destination("relp", address=f"127.0.0.1:{relp.port}", transport="relp", format="json", **keys)
         self.start_bridge()
         self.bridge.wait_ready(60)
 

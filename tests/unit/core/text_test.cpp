@@ -142,6 +142,20 @@ BOOST_AUTO_TEST_CASE(small_helpers)
     BOOST_TEST(!text::iequals("a", "ab"));
     BOOST_TEST(!text::iequals("[", "{"));  // differ in the bit that ASCII letters differ in
     BOOST_TEST(text::hex("\x00\xFF\x1a"sv) == "00ff1a");
+    BOOST_TEST(text::hex_digit('0') == 0);
+    BOOST_TEST(text::hex_digit('9') == 9);
+    BOOST_TEST(text::hex_digit('f') == 15);
+    BOOST_TEST(text::hex_digit('A') == 10);
+    for (const char c : {'/', ':', '@', 'G', '`', 'g', '\0', '\xff'})
+        BOOST_TEST(text::hex_digit(c) == -1);
+}
+
+BOOST_AUTO_TEST_CASE(the_line_that_is_not_utf8)
+{
+    BOOST_TEST(text::first_ill_formed_line("\xFF") == 1u);
+    BOOST_TEST(text::first_ill_formed_line("a\n\xC3\xA9\r\n\xE2\x82") == 3u);
+    BOOST_TEST(text::first_ill_formed_line("a\nb") == 2u);
+    BOOST_TEST(text::first_ill_formed_line("") == 1u);
 }
 
 BOOST_AUTO_TEST_CASE(printable_is_one_line_and_bounded)

@@ -309,6 +309,8 @@ BOOST_AUTO_TEST_CASE(no_http)
     for (const std::string answer :
          {"220 mail.test ESMTP ready\r\n\r\n",
           "HTTP/1.1 abc OK\r\n\r\n",
+          "HTTP/1.1 020 OK\r\nContent-Length: 0\r\n\r\n",
+          "HTTP/1.1 600 Beyond\r\nContent-Length: 0\r\n\r\n",
           "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
           "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n12",
           "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n12",
