@@ -136,7 +136,7 @@ class Unit(unittest.TestCase):
         blanks = len(re.findall(r'^[a-z_]+ = ""\s*# <<< FILL IN', example.read_text(), re.M))
         self.assertGreaterEqual(blanks, 6)
         self.assertEqual(done.returncode, 1)
-        self.assertIn(f"has {blanks} blanks", done.stderr)
+        self.assertIn(f"still has blanks ({blanks})", done.stderr)
         filled = re.sub(r'^([a-z_]+) = ""(\s*# <<< FILL IN)', r'\1 = "x"\2', example.read_text(), flags=re.M)
         done = subprocess.run([script, "/dev/stdin"], input=filled, capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
