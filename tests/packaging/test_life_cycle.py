@@ -222,7 +222,8 @@ rules = "mappings/everything.toml"
         self.assertIn("is installed and not running", done.stdout + done.stderr)
         tree.run("systemctl", "daemon-reload", check=True)
         self.assertEqual(tree.property("UnitFileState"), "disabled")
-        self.assertEqual(oct((tree / "etc/dtbridge/credentials").stat().st_mode & 0o777), "0o750")
+        modes = tree.run("stat", "-c", "%a %U %G", "/etc/dtbridge/credentials", "/etc/dtbridge/dtbridge.toml", "/var/lib/dtbridge").stdout
+        self.assertEqual(modes.splitlines(), ["750 root dtbridge", "640 root dtbridge", "750 dtbridge dtbridge"])
         self.assertIn(f"dtbridge {OLD}", tree.run("dtbridge", "version", check=True).stdout)
 
         # Not configured: no failure, no start, and it says why.
