@@ -14,7 +14,7 @@ if [ "${1:-}" = --brief ]; then
     shift
 fi
 xml=${1:-/dev/null}
-case $xml in -*) sed -n '2,8p' "$0"; exit 2 ;; esac
+case $xml in -*) sed -n '2,7p' "$0"; exit 2 ;; esac
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
