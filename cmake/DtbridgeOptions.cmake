@@ -30,9 +30,18 @@ if(DTBRIDGE_SANITIZE)
         add_compile_options(-fno-sanitize-recover=all)
     endif()
 elseif(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
-    add_compile_options(-fstack-protector-strong -fstack-clash-protection -fcf-protection)
+    add_compile_options(-fstack-protector-strong -fstack-clash-protection)
+    if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|amd64|AMD64)$")
+        add_compile_options(-fcf-protection)
+    elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+        add_compile_options(-mbranch-protection=standard)
+    endif()
     add_compile_definitions(_FORTIFY_SOURCE=2)
     add_link_options(-pie -Wl,-z,relro,-z,now -Wl,--as-needed)
+    # The same object wherever it was compiled, with paths relative to the sources; "../.." is how ccache hands them over. The last one that
+    # fits is taken. Where debuggers are to find the sources, start them in the folder of the sources.
+    add_compile_options(-ffile-prefix-map=${PROJECT_SOURCE_DIR}=. -ffile-prefix-map=../..=.
+                        -ffile-prefix-map=${PROJECT_BINARY_DIR}=. -ffile-prefix-map=${PROJECT_BINARY_DIR}/=)
 endif()
 
 # Boost and SQLite are linked statically, so that one binary runs on every supported distribution.

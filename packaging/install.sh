@@ -1,9 +1,15 @@
 #!/bin/sh
-# Installs what is missing of packaging/packages.txt on Debian 12; as root.
+# Installs what is missing of packaging/packages.txt on Debian 12; as root: install.sh [test]
+# Without "test" it stops before the line "# test": what making packages needs.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
+if [ "${1:-}" = test ]; then
+    want=$(grep -v '^#' "$here/packages.txt")
+else
+    want=$(sed '/^# test/q' "$here/packages.txt" | grep -v '^#')
+fi
 missing=
-for package in $(sed "/^# test/q" "$here/packages.txt" | grep -v "^#"); do
+for package in $want; do
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0

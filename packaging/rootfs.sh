@@ -8,7 +8,7 @@ install -d -m 0755 "$root/usr/bin" "$root/etc/dtbridge/mappings" "$root/etc/ssl/
 install -d -m 1777 "$root/tmp"
 install -d -m 0750 -o 10001 -g 10001 "$root/var/lib/dtbridge"
 install -d -m 0750 -o 10001 -g 10001 "$root/run/dtbridge"
-install -m 0755 "$binary" "$root/usr/bin/dtbridge"
+install -s -m 0755 "$binary" "$root/usr/bin/dtbridge"
 
 copy_library() {  # $1 as the loader finds it, with what it points to
     target=$root$1

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import urllib.parse
 import uuid
 
 # Debian package, name, licence (SPDX), how it gets into the bridge.
@@ -21,6 +22,8 @@ LIBRARIES = [
     ("libfmt-dev", "fmt", "MIT", "STATIC_LINK"),
     ("libssl-dev", "OpenSSL", "Apache-2.0", "DYNAMIC_LINK"),
     ("libsystemd-dev", "libsystemd", "LGPL-2.1-or-later", "DYNAMIC_LINK"),
+    ("libstdc++6", "libstdc++", "GPL-3.0-or-later WITH GCC-exception-3.1", "DYNAMIC_LINK"),
+    ("libc6", "glibc", "LGPL-2.1-or-later", "DYNAMIC_LINK"),
 ]
 
 
@@ -28,19 +31,22 @@ def debian_version(package: str) -> str:
     return subprocess.run(["dpkg-query", "-W", "-f=${Version}", package], capture_output=True, text=True, check=True).stdout
 
 
-def package(identifier: str, name: str, version: str, licence: str, **more) -> dict:
-    return {"SPDXID": identifier, "name": name, "versionInfo": version, "downloadLocation": "NOASSERTION", "filesAnalyzed": False,
-            "licenseConcluded": licence, "licenseDeclared": licence, "copyrightText": "NOASSERTION", **more}
+def package(identifier: str, name: str, version: str, licence: str, supplier: str, **more) -> dict:
+    return {"SPDXID": identifier, "name": name, "versionInfo": version, "supplier": supplier, "downloadLocation": "NOASSERTION",
+            "filesAnalyzed": False, "licenseConcluded": licence, "licenseDeclared": licence, "copyrightText": "NOASSERTION", **more}
 
 
 def bill(version: str, at: int) -> dict:
-    packages = [package("SPDXRef-dtbridge", "dtbridge", version, "Apache-2.0")]
+    packages = [package("SPDXRef-dtbridge", "dtbridge", version, "Apache-2.0", "Organization: dtbridge maintainers",
+                        primaryPackagePurpose="APPLICATION")]
     relationships = [{"spdxElementId": "SPDXRef-DOCUMENT", "relationshipType": "DESCRIBES", "relatedSpdxElement": "SPDXRef-dtbridge"}]
     for debian, name, licence, how in LIBRARIES:
         found = debian_version(debian)
         identifier = "SPDXRef-" + debian.replace("+", "-")
-        locator = {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl", "referenceLocator": f"pkg:deb/debian/{debian}@{found}"}
-        packages.append(package(identifier, name, found, licence, externalRefs=[locator]))
+        locator = {"referenceCategory": "PACKAGE-MANAGER", "referenceType": "purl",
+                   # https://github.com/package-url/purl-spec: what is not a letter, a digit or of ".-_~" is percent-encoded.
+                   "referenceLocator": f"pkg:deb/debian/{urllib.parse.quote(debian, '')}@{urllib.parse.quote(found, '')}?distro=bookworm"}
+        packages.append(package(identifier, name, found, licence, "Organization: Debian", primaryPackagePurpose="LIBRARY", externalRefs=[locator]))
         relationships.append({"spdxElementId": "SPDXRef-dtbridge", "relationshipType": how, "relatedSpdxElement": identifier})
     when = datetime.datetime.fromtimestamp(at, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     name = f"dtbridge-{version}"

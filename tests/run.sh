@@ -4,25 +4,27 @@
 #   tests/run.sh                      unit and black-box tests of the release build
 #   tests/run.sh --preset asan ...    other presets of CMakePresets.json; may be repeated. asan:brief leaves out the black-box tests
 #                                     that take minutes, asan:unit all black-box tests
+#   tests/run.sh --packages brief     also builds the DEB and the RPM and takes them through a life under systemd; "all" tests more of it
 #   tests/run.sh --fuzz 30            also runs every fuzz target for so many seconds
 #
 # The last line says how many tests passed. Exit status 0 only when none failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 
-presets=() fuzz=0
+presets=() fuzz=0 packages=
 while [ $# -gt 0 ]; do
     case $1 in
         --preset) presets+=("$2"); shift 2 ;;
         --fuzz) fuzz=$2; shift 2 ;;
-        *) sed -n '2,9p' "$0"; exit 2 ;;
+        --packages) packages=$2; shift 2 ;;
+        *) sed -n '2,10p' "$0"; exit 2 ;;
     esac
 done
 [ ${#presets[@]} -gt 0 ] || presets=(release)
 
 tests/install.sh || exit 1
-# A clone in another folder finds what this one has compiled.
-export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+# A clone in another folder finds what this one has compiled, and packaging/build.sh what the release build has.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=locale "CCACHE_IGNOREOPTIONS=-ffile-prefix-map=*"
 jobs=$(nproc)
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
@@ -49,6 +51,12 @@ for choice in "${presets[@]}"; do
     echo "== $preset: built in $((SECONDS - start)) s; testing"
     ctest --preset "$preset" -j "$jobs" "${only[@]}" --output-junit "$results/$preset.xml" --timeout 900 || status=1
 done
+
+if [ -n "$packages" ]; then
+    echo "== packages"
+    [ "$packages" = all ] || set -- --brief
+    tests/packaging/run.sh "$@" "$results/packages.xml" || status=1
+fi
 
 if [ "$fuzz" -gt 0 ]; then
     echo "== fuzz: build"

@@ -1,4 +1,5 @@
 """What deploy/ and packaging/ hand to operators is right as far as that can be told without a container engine or a cluster."""
+import json
 import os
 import pathlib
 import re
@@ -105,6 +106,51 @@ class Compose(RigTest):
                 self.assertTrue((context / source).exists(), f"{path.name}: {source}")
 
 
+class Version(unittest.TestCase):
+    def test_what_names_a_version_names_this_one(self):
+        version = re.search(r"^project\(dtbridge VERSION ([0-9.]+)", (SOURCE / "CMakeLists.txt").read_text(), re.M)[1]
+        named = {path: set(re.findall(r"dtbridge[:_-](\d+\.\d+\.\d+)", path.read_text()))
+                 for path in (DEPLOY / "kubernetes/dtbridge.yaml", DEPLOY / "ansible/site.yml")}
+        self.assertEqual(named, {path: {version} for path in named})
+
+
+class Sbom(unittest.TestCase):
+    @unittest.skipUnless(shutil.which("dpkg-query"), "the libraries' versions are those of Debian packages")
+    def test_it_is_spdx_2_3_and_names_what_is_linked(self):
+        def bill():
+            done = subprocess.run([SOURCE / "packaging/sbom.py", "1.2.3"], capture_output=True, text=True, check=True,
+                                  env={**os.environ, "SOURCE_DATE_EPOCH": "1700000000"})
+            return json.loads(done.stdout)
+        document = bill()
+        self.assertEqual(document, bill())
+        # SPDX 2.3, chapters 6, 7 and 11: what must be there, and in which form.
+        self.assertEqual((document["spdxVersion"], document["dataLicense"], document["SPDXID"]), ("SPDX-2.3", "CC0-1.0", "SPDXRef-DOCUMENT"))
+        self.assertRegex(document["documentNamespace"], r"^[a-z]+:[^#\s]+$")
+        self.assertEqual(document["creationInfo"]["created"], "2023-11-14T22:13:20Z")
+        for creator in document["creationInfo"]["creators"]:
+            self.assertRegex(creator, r"^(Tool|Organization|Person): \S")
+        identifiers = [p["SPDXID"] for p in document["packages"]]
+        self.assertEqual(len(identifiers), len(set(identifiers)))
+        for package in document["packages"]:
+            self.assertRegex(package["SPDXID"], r"^SPDXRef-[A-Za-z0-9.-]+$")
+            for key in ("name", "versionInfo", "downloadLocation", "licenseConcluded", "licenseDeclared", "copyrightText"):
+                self.assertTrue(package[key], f"{package['SPDXID']}: {key}")
+            self.assertRegex(package["supplier"], r"^(Organization|Person): \S")
+            self.assertIs(package["filesAnalyzed"], False)
+            for reference in package.get("externalRefs", []):
+                self.assertRegex(reference["referenceLocator"], r"^pkg:deb/debian/[A-Za-z0-9.%-]+@[A-Za-z0-9.~%-]+\?distro=bookworm$")
+        known = {"DESCRIBES", "STATIC_LINK", "DYNAMIC_LINK"}
+        for relation in document["relationships"]:
+            self.assertIn(relation["relationshipType"], known)
+            self.assertIn(relation["spdxElementId"], [*identifiers, "SPDXRef-DOCUMENT"])
+            self.assertIn(relation["relatedSpdxElement"], identifiers)
+        # Every library that the shipped binary may load is there, and every one whose licence text comes with it.
+        linked = {p["name"].lower() for p in document["packages"]}
+        with_text = re.findall(r"\b([a-z]+):(?:lib|zlib1g)", (SOURCE / "packaging/licences.sh").read_text())
+        self.assertEqual(len(with_text), 7)
+        self.assertLessEqual({"openssl", "libsystemd", "libstdc++", "glibc"} | {n.replace("tomlplusplus", "toml++") for n in with_text}, linked)
+
+
 class RootFileSystem(RigTest):
     @unittest.skipUnless(os.geteuid() == 0, "needs root to own files and to chroot")
     @unittest.skipIf("asan" in BUILD.name or "tsan" in BUILD.name, "the sanitizers need /proc")
@@ -136,7 +182,7 @@ class Unit(unittest.TestCase):
         blanks = len(re.findall(r'^[a-z_]+ = ""\s*# <<< FILL IN', example.read_text(), re.M))
         self.assertGreaterEqual(blanks, 6)
         self.assertEqual(done.returncode, 1)
-        self.assertIn(f"has {blanks} blanks", done.stderr)
+        self.assertIn(f"still has blanks ({blanks})", done.stderr)
         filled = re.sub(r'^([a-z_]+) = ""(\s*# <<< FILL IN)', r'\1 = "x"\2', example.read_text(), flags=re.M)
         done = subprocess.run([script, "/dev/stdin"], input=filled, capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stderr), (0, ""))

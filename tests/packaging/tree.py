@@ -14,7 +14,7 @@ import time
 from rig import SOURCE, wait_until
 
 CACHE = SOURCE / "build" / "trees"
-INCLUDE = "systemd,systemd-sysv,dbus,ca-certificates"
+INCLUDE = ("systemd", "systemd-sysv", "dbus", "ca-certificates")
 
 
 def mirror():
@@ -31,33 +31,46 @@ def mirror():
         uri = re.search(r"^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+bookworm\s", text, re.M)
         if uri:
             return uri[1]
-    raise RuntimeError("no Debian mirror in /etc/apt")
+    raise NotHere("no Debian mirror in /etc/apt")
 
 
-def base(suite):
+class NotHere(Exception):
+    """This machine cannot make or boot such a tree; says why."""
+
+
+def base(suite, more=()):
     """A tar of a minimal system, made once."""
-    path = CACHE / f"{suite}.tar"
+    path = CACHE / ("-".join((suite, *more)) + ".tar")
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        made = subprocess.run(["mmdebstrap", "--variant=minbase", "--mode=root", f"--include={INCLUDE}", "--format=tar", suite, part, mirror()],
-                              capture_output=True, text=True)
+        part = path.with_suffix(f".part{os.getpid()}")
+        made = subprocess.run(["mmdebstrap", "--variant=minbase", "--mode=root", "--include=" + ",".join((*INCLUDE, *more)), "--format=tar",
+                               suite, part, mirror()], capture_output=True, text=True)
         if made.returncode:
-            raise RuntimeError(f"mmdebstrap {suite}: {made.stderr[-2000:]}")
+            part.unlink(missing_ok=True)
+            raise NotHere(f"mmdebstrap {suite}: {made.stderr[-1000:]}")
         part.rename(path)
     return path
 
 
 class Tree:
-    def __init__(self, suite):
+    OPTIONS = ("-q", "--register=no", "--keep-unit", "--console=pipe")
+
+    def __init__(self, suite, more=()):
         self.suite = suite
+        tar = base(suite, more)
         self.root = pathlib.Path(tempfile.mkdtemp(prefix=f"dtbridge-{suite}-"))
-        subprocess.run(["tar", "-xf", base(suite), "-C", self.root], check=True)
+        self.nspawn = None
+        self.leader = None
+        subprocess.run(["tar", "-xf", tar, "-C", self.root], check=True)
         # Nothing but what the test asks for.
         for unit in ("apt-daily.timer", "apt-daily-upgrade.timer", "systemd-resolved.service", "systemd-networkd.service"):
             (self.root / "etc/systemd/system" / unit).symlink_to("/dev/null")
-        self.nspawn = None
-        self.leader = None
+        able = subprocess.run(["systemd-nspawn", *self.OPTIONS, "-D", self.root, "/bin/true"], stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True)
+        if able.returncode:
+            self.close()
+            raise NotHere(f"systemd-nspawn does not work here: {able.stderr.strip()}")
 
     def __truediv__(self, name):
         return self.root / str(name).lstrip("/")
@@ -68,7 +81,7 @@ class Tree:
     def boot(self):
         log = open(self.root / "console.log", "wb")
         self.nspawn = subprocess.Popen(
-            ["systemd-nspawn", "-q", "-D", self.root, "--register=no", "--keep-unit", "-b", "--console=pipe"],
+            ["systemd-nspawn", *self.OPTIONS, "-D", self.root, "-b"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
 
@@ -88,7 +101,7 @@ class Tree:
         """A command inside the booted tree."""
         done = subprocess.run(["nsenter", "-t", self.leader, "-m", "-u", "-i", "-p", "--", *map(str, argv)],
                               capture_output=True, text=True, env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8",
-                                                                   "DEBIAN_FRONTEND": "noninteractive"}, **options)
+                                                                   "HOME": "/root", "DEBIAN_FRONTEND": "noninteractive"}, **options)
         if check and done.returncode:
             raise AssertionError(f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}")
         return done
