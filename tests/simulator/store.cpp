@@ -6,6 +6,7 @@
 
 #include "dates.hpp"
 #include "json_text.hpp"
+#include "sized.hpp"
 
 namespace simulator
 {
@@ -405,6 +406,12 @@ std::string store::text(const breach_ref& ref) const
     {
         out.reserve(8192);
         generator_.write(ref.index, ref.created, ref.time, out);
+        if (size_ > 0)
+            out = sized(out, size_, [&](unsigned k) {
+                std::string more;
+                generator_.write(ref.index + 1 + k, ref.created, ref.time, more);
+                return more;
+            });
     }
     auto acknowledged = acknowledged_.find(ref.pbid);
     auto comments = comments_.find(ref.pbid);
