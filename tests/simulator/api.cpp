@@ -449,6 +449,8 @@ void serve_api(master& m, connection& c, SSL_CTX* tls)
         auto r = read_request(c, left_over);
         if (!r)
             break;
+        if (m.options.never_gzip)
+            r->headers.erase("accept-encoding");
         request_query q(r->target);
         fault_plan plan;
         sign_in signed_in;

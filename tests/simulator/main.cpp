@@ -78,6 +78,7 @@ int run(int argc, char** argv)
         ("rate", po::value<double>()->default_value(0), "so many new breaches a second from now on")
         ("clock-offset", po::value<double>()->default_value(0), "seconds that the master's clock is ahead")
         ("oldest-first", "answers in ascending order; default newest first")
+        ("no-gzip", po::bool_switch(&own.never_gzip), "answers are never compressed")
         ("fqdn", po::value<std::string>(&own.fqdn), "the appliance's name, for breachUrl")
         ("public-token", po::value<std::string>(&own.public_token)->default_value(own.public_token), "")
         ("private-token", po::value<std::string>(&own.private_token)->default_value(own.private_token), "");

@@ -31,6 +31,7 @@ struct master_options
     std::uint64_t seed = 1;
     std::int64_t first_pbid = 1;
     bool oldest_first = false;
+    bool never_gzip = false;
 };
 
 class master
