@@ -153,6 +153,7 @@ void expected(master& m, const request_query& q, answer& a)
                 text =
                     json::serialize(json::object{{"pbid", f.pbid},
                                                  {"created", f.created},
+                                                 {"visible", ref.visible},
                                                  {"time", f.time},
                                                  {"score", f.score ? json::value(*f.score) : json::value()},
                                                  {"acknowledged", f.acknowledged},

@@ -265,6 +265,7 @@ breach_ref store::ref_of(std::size_t lane_number, std::uint64_t k) const
     ref.pbid = t.pbid;
     ref.lane = static_cast<std::int32_t>(lane_number);
     ref.index = l.first + k;
+    ref.visible = std::max(l.shown, static_cast<std::int64_t>(std::ceil(at(l.start, l.step, k))) + l.hidden);
     return ref;
 }
 
@@ -285,6 +286,7 @@ std::vector<breach_ref> store::find(const span_wanted& wanted, std::int64_t now)
         ref.time = e.time ? *e.time : e.facts.time + e.shift;
         ref.pbid = e.facts.pbid;
         ref.index = i;
+        ref.visible = e.shown;
         if (inside(ref))
             found.push_back(ref);
     }
