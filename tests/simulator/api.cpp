@@ -159,7 +159,7 @@ void note_shown(master& m, const breach_ref& ref)
     std::lock_guard guard(m.lock);
     ++m.elements_shown;
     if (m.shown.size() < master::most_shown)
-        m.shown.insert({ref.pbid, ref.created});
+        m.shown.try_emplace({ref.pbid, ref.created}, wall_ms());
 }
 
 void pad(std::int64_t bytes, const sink& out)
@@ -449,6 +449,8 @@ void serve_api(master& m, connection& c, SSL_CTX* tls)
         auto r = read_request(c, left_over);
         if (!r)
             break;
+        if (m.options.never_gzip)
+            r->headers.erase("accept-encoding");
         request_query q(r->target);
         fault_plan plan;
         sign_in signed_in;

@@ -98,12 +98,26 @@ std::string state(master& m, bool with_pbids)
     if (with_pbids)
     {
         std::set<std::int64_t> pbids;
-        for (const auto& key : m.shown)
+        for (const auto& [key, _] : m.shown)
             pbids.insert(key.pbid);
         shown["pbids"] = json::array(pbids.begin(), pbids.end());
     }
     o["shown"] = std::move(shown);
     return json::serialize(o);
+}
+
+/// When each breach was shown first: [[pbid, epoch ms], ..].
+std::string shown(master& m)
+{
+    std::lock_guard guard(m.lock);
+    std::string out = "[";
+    for (const auto& [key, at] : m.shown)
+    {
+        if (out.size() > 1)
+            out += ',';
+        out += '[' + std::to_string(key.pbid) + ',' + std::to_string(at) + ']';
+    }
+    return out + ']';
 }
 
 /// Everything that a client which may see all would find, by creation, oldest first. One entry per breach;
@@ -139,6 +153,7 @@ void expected(master& m, const request_query& q, answer& a)
                 text =
                     json::serialize(json::object{{"pbid", f.pbid},
                                                  {"created", f.created},
+                                                 {"visible", ref.visible},
                                                  {"time", f.time},
                                                  {"score", f.score ? json::value(*f.score) : json::value()},
                                                  {"acknowledged", f.acknowledged},
@@ -182,6 +197,8 @@ void handle(master& m, const http_request& r, answer& a)
     auto ok = [&](std::string_view body) { a.send(200, "application/json", body); };
     if (r.method == "GET" && q.path == "/state")
         return ok(state(m, q.get("pbids") != "0"));
+    if (r.method == "GET" && q.path == "/shown")
+        return ok(shown(m));
     if (r.method == "GET" && q.path == "/expected")
         return expected(m, q, a);
     if (r.method == "POST" && q.path == "/fault")
@@ -245,7 +262,7 @@ void handle(master& m, const http_request& r, answer& a)
     a.send(
         404,
         "application/json",
-        R"({"error":"POST /fault /add /generate /rate /acknowledge /remove /tokens, GET /state /expected"})");
+        R"({"error":"POST /fault /add /generate /rate /acknowledge /remove /tokens, GET /state /shown /expected"})");
 }
 
 }  // namespace

@@ -72,11 +72,13 @@ int run(int argc, char** argv)
         ("generate", po::value<std::uint64_t>()->default_value(0), "number of breaches out of the seed")
         ("seed", po::value<std::uint64_t>(&own.seed)->default_value(1), "")
         ("first-pbid", po::value<std::int64_t>(&own.first_pbid)->default_value(1), "pbid of the first generated breach")
+        ("size", po::value<std::size_t>()->default_value(0), "generated breaches have about so many bytes")
         ("span", po::value<std::string>()->default_value("24h"), "generated breaches are created evenly over it")
         ("until", po::value<std::int64_t>(), "creation of the newest generated breach, epoch ms; default now")
         ("rate", po::value<double>()->default_value(0), "so many new breaches a second from now on")
         ("clock-offset", po::value<double>()->default_value(0), "seconds that the master's clock is ahead")
         ("oldest-first", "answers in ascending order; default newest first")
+        ("no-gzip", po::bool_switch(&own.never_gzip), "answers are never compressed")
         ("fqdn", po::value<std::string>(&own.fqdn), "the appliance's name, for breachUrl")
         ("public-token", po::value<std::string>(&own.public_token)->default_value(own.public_token), "")
         ("private-token", po::value<std::string>(&own.private_token)->default_value(own.private_token), "");
@@ -114,6 +116,7 @@ int run(int argc, char** argv)
         m.breaches.move_to(now + m.clock_offset);
     if (given.count("spread"))
         m.breaches.spread(now + m.clock_offset, span_option(given, "spread"));
+    m.breaches.set_size(given["size"].as<std::size_t>());
     if (auto count = given["generate"].as<std::uint64_t>())
         m.breaches.add_generated(count,
                                  given.count("until") ? given["until"].as<std::int64_t>() : now,

@@ -13,7 +13,7 @@
 #include <mutex>
 #include <set>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 #include "faults.hpp"
@@ -31,6 +31,7 @@ struct master_options
     std::uint64_t seed = 1;
     std::int64_t first_pbid = 1;
     bool oldest_first = false;
+    bool never_gzip = false;
 };
 
 class master
@@ -68,7 +69,8 @@ public:
                                               static_cast<std::uint64_t>(k.created));
         }
     };
-    std::unordered_set<shown_key, hash> shown;  ///< at most most_shown
+    /// When each was shown first, epoch ms; at most most_shown.
+    std::unordered_map<shown_key, std::int64_t, hash> shown;
     static constexpr std::size_t most_shown = 2'000'000;
 
     std::atomic<std::int64_t> open_connections = 0;

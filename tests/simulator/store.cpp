@@ -6,6 +6,7 @@
 
 #include "dates.hpp"
 #include "json_text.hpp"
+#include "sized.hpp"
 
 namespace simulator
 {
@@ -264,6 +265,7 @@ breach_ref store::ref_of(std::size_t lane_number, std::uint64_t k) const
     ref.pbid = t.pbid;
     ref.lane = static_cast<std::int32_t>(lane_number);
     ref.index = l.first + k;
+    ref.visible = std::max(l.shown, static_cast<std::int64_t>(std::ceil(at(l.start, l.step, k))) + l.hidden);
     return ref;
 }
 
@@ -284,6 +286,7 @@ std::vector<breach_ref> store::find(const span_wanted& wanted, std::int64_t now)
         ref.time = e.time ? *e.time : e.facts.time + e.shift;
         ref.pbid = e.facts.pbid;
         ref.index = i;
+        ref.visible = e.shown;
         if (inside(ref))
             found.push_back(ref);
     }
@@ -405,6 +408,12 @@ std::string store::text(const breach_ref& ref) const
     {
         out.reserve(8192);
         generator_.write(ref.index, ref.created, ref.time, out);
+        if (size_ > 0)
+            out = sized(out, size_, [&](unsigned k) {
+                std::string more;
+                generator_.write(ref.index + 1 + k, ref.created, ref.time, more);
+                return more;
+            });
     }
     auto acknowledged = acknowledged_.find(ref.pbid);
     auto comments = comments_.find(ref.pbid);

@@ -22,6 +22,7 @@ struct breach_ref
     std::int64_t created = 0, time = 0, pbid = 0;
     std::int32_t lane = -1;   ///< -1: an entry
     std::uint64_t index = 0;  ///< of the entry, or of the generated breach
+    std::int64_t visible = 0;  ///< ms by the true clock: answers show it from then on
 };
 
 /// What can be asked of a breach without its text.
@@ -43,6 +44,9 @@ class store
 {
 public:
     store(std::uint64_t seed, std::int64_t first_pbid) : generator_(seed, first_pbid) {}
+
+    /// Generated breaches have about so many bytes; 0: as they come.
+    void set_size(std::size_t bytes) { size_ = bytes; }
 
     /// Takes the elements of a text of answers. An object without pbid whose members are answers (an object
     /// keyed by request) gives those; of these the first of a pbid counts. Nothing is dropped elsewhere: an
@@ -107,6 +111,7 @@ private:
     std::int64_t newest_plausible() const;
 
     generator generator_;
+    std::size_t size_ = 0;
     std::vector<entry> entries_;
     std::vector<lane> lanes_;
     std::uint64_t next_index_ = 0;
