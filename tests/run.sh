@@ -61,10 +61,10 @@ fi
 if [ "$fuzz" -gt 0 ]; then
     echo "== fuzz: build"
     if cmake --preset fuzz >"$results/log" 2>&1 && cmake --build --preset fuzz --target fuzz-targets -j "$jobs" >>"$results/log" 2>&1; then
-        tests/fuzz/run.sh "$fuzz" "$results/fuzz.xml" || status=1
+        tests/fuzz/run.sh "$fuzz" "$results/fuzz-targets.xml" || status=1
     else
         tail -n 60 "$results/log"
-        echo '<testsuite><testcase name="build" status="fail"/></testsuite>' >"$results/fuzz.xml"
+        echo '<testsuite><testcase name="build" status="fail"/></testsuite>' >"$results/fuzz-targets.xml"
         status=1
     fi
 fi

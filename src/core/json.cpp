@@ -21,12 +21,17 @@ struct document_builder
 
     static constexpr std::uint32_t no_container = std::numeric_limits<std::uint32_t>::max();
 
-    document_builder(document& target, const limits& bounds)
-        : nodes(target.nodes_), text(target.text_), max_key(bounds.max_key), max_values(bounds.max_values)
+    document_builder(document& target, std::string_view from, const limits& bounds)
+        : nodes(target.nodes_),
+          text(target.text_),
+          source(from),
+          max_key(bounds.max_key),
+          max_values(bounds.max_values)
     {}
 
     std::vector<document::node>& nodes;
-    std::string& text;
+    std::string& text;        // begins with a copy of source
+    std::string_view source;  // what is parsed
     std::size_t max_key;
     std::size_t max_values;
     std::uint32_t container = no_container;
@@ -58,15 +63,37 @@ struct document_builder
         part_size += static_cast<std::uint32_t>(s.size());
         return true;
     }
+    struct place
+    {
+        std::uint32_t at = 0, size = 0;  // into text
+    };
+    /// Where a string, key or number lies that ends with s. What came in one part without an escape lies in
+    /// the copy of the source already.
+    place end_with(std::string_view s)
+    {
+        const auto begins = reinterpret_cast<std::uintptr_t>(s.data());
+        const auto base = reinterpret_cast<std::uintptr_t>(source.data());
+        place p;
+        if (part_size == 0 && begins >= base && begins - base <= source.size())
+        {
+            p.at = static_cast<std::uint32_t>(begins - base);
+            p.size = static_cast<std::uint32_t>(s.size());
+            return p;
+        }
+        part(s);
+        p.at = here() - part_size;
+        p.size = part_size;
+        part_size = 0;
+        return p;
+    }
     bool last_part(kind type, std::string_view s, error_code& ec)
     {
-        part(s);
+        const place p = end_with(s);
         auto* n = add(type, ec);
         if (n == nullptr)
             return false;
-        n->text_at = here() - part_size;
-        n->text_size = part_size;
-        part_size = 0;
+        n->text_at = p.at;
+        n->text_size = p.size;
         return true;
     }
     bool open(kind type, error_code& ec)
@@ -109,10 +136,9 @@ struct document_builder
     {
         if (!check_key(n, ec))
             return false;
-        part(std_view(s));
-        key_at = here() - part_size;
-        key_size = part_size;
-        part_size = 0;
+        const place p = end_with(std_view(s));
+        key_at = p.at;
+        key_size = p.size;
         return true;
     }
     bool on_string_part(view s, std::size_t, error_code&) { return part(std_view(s)); }
@@ -270,8 +296,6 @@ outcome<value> document::parse(std::string_view text, const limits& bounds)
         return fail(errc::over_limit,
                     "JSON text of " + std::to_string(text.size()) + " bytes, at most " +
                         std::to_string(max_bytes) + " are taken");
-    text_.reserve(text.size());  // a decoded text is never longer than it was
-
     boost::json::parse_options options;
     options.max_depth = bounds.max_depth;
     options.allow_invalid_utf8 = true;
@@ -279,7 +303,8 @@ outcome<value> document::parse(std::string_view text, const limits& bounds)
     std::string_view source = text;
     for (;;)
     {
-        boost::json::basic_parser<document_builder> parser(options, *this, bounds);
+        text_.assign(source);  // and behind it the strings with escapes, decoded
+        boost::json::basic_parser<document_builder> parser(options, *this, source, bounds);
         error_code ec;
         std::size_t used = parser.write_some(false, source.data(), source.size(), ec);
         if (!ec)

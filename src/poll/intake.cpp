@@ -54,8 +54,10 @@ awaitable<outcome<bool>> intake::body(std::string_view piece)
         }
         else
         {
-            // The last block waits for the end of the answer, so one is written only when there is more.
-            if (block_.bytes.size() >= block_bytes && !order_.survey)
+            // The last block waits for the end of the answer, so one is written only when there is more. One
+            // element too many would make two of it in the archive.
+            if (!block_.elements.empty() && !order_.survey &&
+                block_.bytes.size() + splitter_.element().size() > block_bytes)
             {
                 const outcome<bool> flushed = co_await flush(std::nullopt, std::nullopt);
                 if (!flushed)
@@ -321,6 +323,9 @@ awaitable<outcome<bool>> intake::flush(std::optional<poll_position> position,
     }
     archive_block out = std::move(block_);
     block_ = archive_block{};
+    // The next one of a long answer will be as long; growing by doubling would touch twice the memory.
+    if (!last)
+        block_.bytes.reserve(block_bytes);
     spans_.clear();
     const auto offered = static_cast<std::int64_t>(out.elements.size());
     const outcome<added> done = co_await store_.add(std::move(out));

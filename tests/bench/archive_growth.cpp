@@ -5,10 +5,10 @@
 
 #include <dtbridge/archive/archive.hpp>
 
+#include <sys/resource.h>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/thread_pool.hpp>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -185,17 +185,17 @@ void grow(const std::string& folder, std::int64_t rows, std::size_t bytes)
         // Spread over everything that is there, so that nothing is recent.
         const std::int64_t step = std::max<std::int64_t>(1, a.rows() / measured);
         const double known = us_each([&a, step] { a.look_up(0, step, 0); });
-        const double unknown =
-            us_each([&a] { a.look_up(a.rows(), 1, static_cast<std::size_t>(measured)); });
-        std::printf("{\"rows\":%lld,\"append_us\":%.3f,\"read_us\":%.3f,\"known_us\":%.3f,\"unknown_us\":%.3f,"
-                    "\"peak_mib\":%.1f,\"disk_mib\":%.1f}\n",
-                    static_cast<long long>(rows_then),
-                    append,
-                    read,
-                    known,
-                    unknown,
-                    peak_mib(),
-                    a.disk_mib());
+        const double unknown = us_each([&a] { a.look_up(a.rows(), 1, static_cast<std::size_t>(measured)); });
+        std::printf(
+            "{\"rows\":%lld,\"append_us\":%.3f,\"read_us\":%.3f,\"known_us\":%.3f,\"unknown_us\":%.3f,"
+            "\"peak_mib\":%.1f,\"disk_mib\":%.1f}\n",
+            static_cast<long long>(rows_then),
+            append,
+            read,
+            known,
+            unknown,
+            peak_mib(),
+            a.disk_mib());
         std::fflush(stdout);
     }
 }

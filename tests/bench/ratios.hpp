@@ -9,8 +9,8 @@
 namespace bench
 {
 
-/// Prints what Google Benchmark prints, keeps the repetitions of each "stage/set", and in the end the table of
-/// ratios: every stage against the yardsticks of the same run. Medians of CPU time, so that a busy machine
+/// Prints what Google Benchmark prints, keeps the repetitions of each "stage/set", and in the end the table
+/// of ratios: every stage against the yardsticks of the same run. Medians of CPU time, so that a busy machine
 /// counts as little as can be.
 class ratios : public benchmark::ConsoleReporter
 {

@@ -1,7 +1,7 @@
 /// bench-sink [--tls CERT KEY]: a collector that does as little as a collector can: takes connections on
 /// 127.0.0.1, tells frames apart (RFC 6587, counted or by line), and remembers the pbid of each message and
-/// when it came. Prints "port N" and then answers lines of standard input: "count" with "COUNT MESSAGES BYTES",
-/// "dump FILE" writes "pbid epoch_us" lines and answers "done". Ends when standard input does.
+/// when it came. Prints "port N" and then answers lines of standard input: "count" with "COUNT MESSAGES
+/// BYTES", "dump FILE" writes "pbid epoch_us" lines and answers "done". Ends when standard input does.
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

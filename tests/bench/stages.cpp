@@ -1,5 +1,6 @@
-/// bench-stages [--ratios=FILE] [options of Google Benchmark]: what each stage of a breach's way costs, beside
-/// the same breaches parsed once by Boost.JSON and once by simdjson. Prints the table of ratios in the end.
+/// bench-stages [--ratios=FILE] [options of Google Benchmark]: what each stage of a breach's way costs,
+/// beside the same breaches parsed once by Boost.JSON and once by simdjson. Prints the table of ratios in the
+/// end.
 
 #include <dtbridge/archive/archive.hpp>
 #include <dtbridge/core/breach.hpp>
@@ -9,13 +10,13 @@
 #include <dtbridge/transport/transport.hpp>
 
 #include <benchmark/benchmark.h>
+#include <simdjson.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/json.hpp>
-#include <simdjson.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <csignal>
 #include <cstdio>
@@ -300,7 +301,8 @@ format::formatter make_formatter(format::kind kind)
     o.format = kind;
     o.header = kind == format::kind::json ? format::header_kind::rfc5424 : format::header_kind::rfc3164;
     o.max_message = kind == format::kind::json ? 64u << 10 : kind == format::kind::cef ? 8u << 10 : 4u << 10;
-    auto map = kind == format::kind::json ? format::loaded_map{} : format::load_field_map(kind, "", "built-in");
+    auto map =
+        kind == format::kind::json ? format::loaded_map{} : format::load_field_map(kind, "", "built-in");
     if (!map.ok)
         throw std::runtime_error("a built-in field map is refused");
     return {std::move(o), std::move(map.value), "bridge.example"};
@@ -559,8 +561,9 @@ int main(int argc, char** argv)
     sets.push_back(bench::captured());
     if (sets.back().elements.empty())
     {
-        std::cout << "captured: skipped, there are no captured samples (DTBRIDGE_SHARED, or shared beside the "
-                     "checkout)\n";
+        std::cout
+            << "captured: skipped, there are no captured samples (DTBRIDGE_SHARED, or shared beside the "
+               "checkout)\n";
         sets.pop_back();
     }
     std::map<std::string, bench::ratios::amount> amounts;

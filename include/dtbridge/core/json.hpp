@@ -91,7 +91,7 @@ private:
         std::uint32_t end = 0;        // index one past the last descendant
     };
     std::vector<node> nodes_;
-    std::string text_;
+    std::string text_;  // as it was received, and behind it what had escapes, decoded
 };
 
 class value::iterator

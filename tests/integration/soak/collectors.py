@@ -88,7 +88,13 @@ class Collector:
             if key:
                 self.arrived[key] = self.arrived.get(key, 0) + 1
             else:
-                self.unreadable.append(line[:300])
+                self.unreadable.append(line[:2000])
+
+    def is_cut(self, line):
+        """Whether a whole message that has come too begins so: with a newline as frame, a collector takes what a broken connection has
+        left of a message for one (RFC 6587 3.4.2 has no length to know better)."""
+        with open(self.stored, "rb") as f:
+            return any(whole.startswith(line) and len(whole) > len(line) + 1 for whole in f)
 
     def key(self, line):
         found = HEADER.match(line)
