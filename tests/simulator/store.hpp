@@ -20,8 +20,8 @@ namespace simulator
 struct breach_ref
 {
     std::int64_t created = 0, time = 0, pbid = 0;
-    std::int32_t lane = -1;   ///< -1: an entry
-    std::uint64_t index = 0;  ///< of the entry, or of the generated breach
+    std::int32_t lane = -1;    ///< -1: an entry
+    std::uint64_t index = 0;   ///< of the entry, or of the generated breach
     std::int64_t visible = 0;  ///< ms by the true clock: answers show it from then on
 };
 
