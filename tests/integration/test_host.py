@@ -372,6 +372,8 @@ class Disk(HostTest):
         free.service["state_dir"] = str(disk / "state")
         self.bridge.archive["max_size"] = "1MiB"
         self.bridge.archive["min_free"] = "0B"
+        # Before the first poll, which reaches back by `backfill`; later ones reach back by `overlap` only.
+        sim.generate(12000, seconds=3000)
         dead = {}
         living = {self.bridge: self.collector, free: self.own(Collector("tcp"))}
         free.destination("siem", address=living[free].address, transport="tcp", format="json", max_message="64KiB")
@@ -381,7 +383,6 @@ class Disk(HostTest):
             dead[b].refuse()
             b.service["log_level"] = "info"
             b.start()
-        sim.generate(12000, seconds=3000)
         for b in (self.bridge, free):
             self.assert_all_arrive(collector=living[b], deadline=240)
         # The look at the space comes once a minute.

@@ -53,6 +53,15 @@ def base(suite, more=()):
     return path
 
 
+def is_first_of_its_own(pid):
+    """Whether it is PID 1 of a namespace. systemd-nspawn first makes a child that is not, and that soon ends."""
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+    return re.search(r"^NSpid:.*\t1$", status, re.MULTILINE) is not None
+
+
 class Tree:
     OPTIONS = ("-q", "--register=no", "--keep-unit", "--console=pipe")
 
@@ -89,10 +98,13 @@ class Tree:
             if self.nspawn.poll() is not None:
                 raise AssertionError("systemd-nspawn ended: " + self.console())
             found = subprocess.run(["pgrep", "-P", str(self.nspawn.pid)], capture_output=True, text=True).stdout.split()
-            return found[0] if found else None
+            return next((pid for pid in found if is_first_of_its_own(pid)), None)
         self.leader = wait_until(leader, 20, "no PID 1 in the tree")
-        wait_until(lambda: self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"), 60,
-                   lambda: "the tree did not boot: " + self.console())
+        wait_until(lambda: self.run("systemctl", "is-system-running").stdout.strip() in ("running", "degraded"), 60, self.why_not_booted)
+
+    def why_not_booted(self):
+        asked = [self.run("systemctl", *words) for words in (["is-system-running"], ["list-jobs", "--no-pager"])]
+        return "the tree did not boot: " + "".join(a.stdout + a.stderr for a in asked) + self.console()
 
     def console(self):
         return (self.root / "console.log").read_text(errors="replace")[-3000:]
