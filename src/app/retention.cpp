@@ -61,6 +61,15 @@ awaitable<void> prune(std::shared_ptr<archive> from,
     add_lost(report, rules, from->master(), result->lost);
 }
 
+/// How far below a bound an archive that is over it is brought, so that one that is at its bound for good is
+/// not pruned, and said to be full, minute by minute.
+constexpr std::int64_t margin_part = 20;
+
+std::int64_t with_margin(std::int64_t over, std::uint64_t bound)
+{
+    return over > 0 ? over + static_cast<std::int64_t>(bound) / margin_part : 0;
+}
+
 /// How many bytes have to go; 0 when everything is in bounds.
 awaitable<std::int64_t> excess(const std::vector<std::shared_ptr<archive>>& archives,
                                const retention_rules& rules,
@@ -76,10 +85,11 @@ awaitable<std::int64_t> excess(const std::vector<std::shared_ptr<archive>>& arch
         report.bytes += facts.back().bytes;
     }
     report.free = free_bytes(rules.state_dir);
-    std::int64_t over = report.bytes - static_cast<std::int64_t>(rules.archive.max_size);
+    const auto max_size = rules.archive.max_size, min_free = rules.archive.min_free;
+    std::int64_t over = with_margin(report.bytes - static_cast<std::int64_t>(max_size), max_size);
     if (report.free >= 0)
-        over = std::max(over, static_cast<std::int64_t>(rules.archive.min_free) - report.free);
-    co_return std::max<std::int64_t>(over, 0);
+        over = std::max(over, with_margin(static_cast<std::int64_t>(min_free) - report.free, min_free));
+    co_return over;
 }
 
 /// Cursors of the destinations that get this master's breaches; others hold nothing back.

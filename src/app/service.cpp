@@ -306,7 +306,8 @@ awaitable<void> service::impl::keep_space()
         timer.expires_after(space_interval);
         co_await timer.async_wait(asio::use_awaitable);
         const auto free = free_bytes(config.service.state_dir);
-        const bool tight = free >= 0 && static_cast<std::uint64_t>(free) < config.archive.min_free;
+        const bool tight = (free >= 0 && static_cast<std::uint64_t>(free) < config.archive.min_free) ||
+                           static_cast<std::uint64_t>(stored_bytes()) > config.archive.max_size;
         if (!tight && !was_full && std::chrono::steady_clock::now() < next_pass)
             continue;
         next_pass = std::chrono::steady_clock::now() + retention_interval;
@@ -328,10 +329,7 @@ awaitable<void> service::impl::keep_space()
         {
             auto found = co_await a->facts();
             if (found)
-            {
-                archive_bytes[a->master()] = found->bytes;
                 stored[a->master()] = *found;
-            }
         }
         if (report.dropped > 0)
             log::info(

@@ -36,8 +36,8 @@ boost::json::object service::impl::status_json() const
         facts.name = name;
         if (!m.error.empty())
             facts.error = m.error;
-        const auto bytes = archive_bytes.find(name);
-        auto one = to_json(facts, bytes == archive_bytes.end() ? 0 : bytes->second);
+        const auto known = stored.find(name);
+        auto one = to_json(facts, known == stored.end() ? 0 : known->second.bytes);
         one["stuck"] = is_stuck(facts, m.options);
         master_list.push_back(std::move(one));
     }

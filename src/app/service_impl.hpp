@@ -125,6 +125,7 @@ struct service::impl
     awaitable<void> keep_facts();
     void watch_masters();
     void watch_certificates();
+    std::int64_t stored_bytes() const;
     void watch_disk();
     void beat();
     void announce(format::formatter::event e, const std::string& about_master);
@@ -157,8 +158,7 @@ struct service::impl
     std::map<std::string, destination> destinations;
     std::vector<std::unique_ptr<deliver::delivery>> abandoned;  ///< run() still uses them: a disk hangs
     enrichment inventories;
-    std::set<std::string> replaying;  ///< destinations with a replay under way
-    std::map<std::string, std::int64_t> archive_bytes;
+    std::set<std::string> replaying;                ///< destinations with a replay under way
     std::map<std::string, archive_facts> stored;    ///< size and age of each archive, as last looked up
     std::map<std::string, std::int64_t> last_news;  ///< ms, per master
     std::set<std::string> backfilling;              ///< masters that a command asks again for a span

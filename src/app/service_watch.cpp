@@ -212,12 +212,18 @@ void service::impl::watch_certificates()
     look("listen", "", listener_tls ? listener_tls->expires() : 0);
 }
 
+std::int64_t service::impl::stored_bytes() const
+{
+    std::int64_t all = 0;
+    for (const auto& [name, f] : stored)
+        all += f.bytes;
+    return all;
+}
+
 void service::impl::watch_disk()
 {
     watching.disk_free = free_bytes(config.service.state_dir);
-    std::int64_t used = 0;
-    for (const auto& [name, f] : stored)
-        used += f.bytes;
+    const std::int64_t used = stored_bytes();
     const auto least = static_cast<double>(config.archive.min_free);
     const auto most = static_cast<double>(config.archive.max_size);
     const auto free = static_cast<double>(watching.disk_free);
@@ -341,7 +347,6 @@ awaitable<void> service::impl::keep_facts()
             if (!found)
                 continue;
             stored[name] = *found;
-            archive_bytes[name] = found->bytes;
         }
         std::erase_if(stored, [&](const auto& f) { return !masters.contains(f.first); });
         timer.expires_after(facts_every);

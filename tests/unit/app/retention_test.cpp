@@ -1,3 +1,4 @@
+#include <random>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,24 @@ public:
         return *opened;
     }
 
+    /// So many more breaches of 256 KiB that do not compress well, each in a block of its own.
+    void grow(const std::shared_ptr<archive>& a, int breaches)
+    {
+        for (int i = 0; i < breaches; ++i)
+        {
+            archive_block block;
+            block.bytes = R"({"pbid":)" + std::to_string(++grown_) + R"(,"a":")";
+            while (block.bytes.size() < (256u << 10))
+                block.bytes += static_cast<char>('a' + random_() % 26);
+            block.bytes += "\"}";
+            archive_element e;
+            e.key = {grown_, 1};
+            e.body = block.bytes;
+            block.elements.push_back(e);
+            BOOST_REQUIRE(run(a->add(std::move(block))).has_value());
+        }
+    }
+
     std::int64_t left(const std::shared_ptr<archive>& a)
     {
         auto facts = run(a->facts());
@@ -96,7 +115,8 @@ private:
     test::temp_dir folder_;
     asio::thread_pool worker_{2};
     asio::io_context io_{1};
-    std::int64_t clock_ = 0;
+    std::int64_t clock_ = 0, grown_ = 1000;
+    std::mt19937 random_{1};
     archive_pool pool_;
     std::vector<std::shared_ptr<archive>> archives_;
 };
@@ -174,4 +194,24 @@ BOOST_AUTO_TEST_CASE(too_little_free_space_counts_as_full)
     BOOST_TEST(report.full);
     BOOST_TEST(s.left(a) == 0);
     BOOST_TEST(app::free_bytes("/nonexistent/folder") == -1);
+}
+
+BOOST_AUTO_TEST_CASE(an_archive_over_its_bound_is_brought_a_twentieth_below)
+{
+    stage s;
+    const auto a = s.add("acme", 1, 1000 * day);
+    s.grow(a, 130);
+    auto r = s.rules({{"lake", {}, {}}});
+    r.archive.max_size = 16u << 20;
+    const auto report = s.keep(r, 1001 * day);
+    const auto bound = static_cast<std::int64_t>(r.archive.max_size);
+    BOOST_TEST(!report.full);
+    // The write-ahead log may hold a few pages more.
+    BOOST_TEST(report.bytes < bound - bound / 40);
+    BOOST_TEST(report.bytes > bound / 2);
+    BOOST_TEST(s.left(a) < 131);
+
+    // A little more is still within the bound: nothing goes.
+    s.grow(a, 1);
+    BOOST_TEST(s.keep(r, 1001 * day).dropped == 0);
 }
