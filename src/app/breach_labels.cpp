@@ -1,7 +1,18 @@
 #include "app/breach_labels.hpp"
 
+#include <algorithm>
+
 namespace dtbridge::app
 {
+
+std::shared_ptr<const rules::inventory> inventory_of(const config::configuration& c,
+                                                     const std::string& master)
+{
+    // As the class does: the last of several counts.
+    const auto at =
+        std::find_if(c.enrich.rbegin(), c.enrich.rend(), [&](const auto& e) { return e.master == master; });
+    return at == c.enrich.rend() ? nullptr : at->inventory;
+}
 
 breach_labels::breach_labels(const config::configuration& c)
 {

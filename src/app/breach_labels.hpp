@@ -12,8 +12,12 @@
 namespace dtbridge::app
 {
 
+/// The inventory ([enrich]) of a master as it was when the configuration was loaded; null where it has none.
+std::shared_ptr<const rules::inventory> inventory_of(const config::configuration& c,
+                                                     const std::string& master);
+
 /// The labels that the service knows of breaches: those of their master, and those of the inventory
-/// ([enrich]) as it was when the configuration was loaded. Every command that decides asks here.
+/// ([enrich]) as it was when the configuration was loaded. Commands that decide on many breaches ask here.
 class breach_labels
 {
 public:

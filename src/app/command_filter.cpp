@@ -60,7 +60,7 @@ int filter(const arguments& args)
         if (by)
         {
             d.forward = false;
-            d.reason = rules::describe(policy->throttles()[*by], policy->file()) + " holds it back";
+            d.reason = rules::throttled_reason(rules::describe(policy->throttles()[*by], policy->file()));
         }
         line = "{\"pbid\":" + std::to_string(key.pbid) + ",\"forward\":" + (d.forward ? "true" : "false") +
                ",\"reason\":" + quoted(d.reason) + ",\"created\":" + std::to_string(key.created) +

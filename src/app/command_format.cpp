@@ -93,7 +93,7 @@ recipe from_destination(const parsed& said)
     r.fields = load_fields(r.options, d.options.fields_file);
     r.policy = d.policy;
     r.master = to_master_info(find_master(c, said.get("master", d.options.masters.front())));
-    r.inventory = breach_labels(c).inventory_of(r.master.name);
+    r.inventory = inventory_of(c, r.master.name);
     return r;
 }
 

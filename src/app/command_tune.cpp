@@ -200,9 +200,7 @@ int suggest(const parsed& said, reading what, const config::configuration& c)
     become_owner(c.service.state_dir);
     tune::suggestion proposal(*base, order);
     int round = 1;
-    what.what = "reading (1 of 2)";
-    if (throttled)
-        what.what = "reading (1 of at most 5)";
+    what.what = throttled ? "reading (1 of at most 5)" : "reading (1 of 2)";
     const auto broken = read_parsed(what, [&](const read_breach& r, const breach& b) {
         proposal.learn(b, origin_of(r, b, labels));
         return true;

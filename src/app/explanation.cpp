@@ -37,15 +37,14 @@ struct verdict
 class explainer
 {
 public:
-    explainer(const explained_breach& b, const explanation_sources& from)
-        : b_(b), from_(from), labels_(*from.config)
+    explainer(const explained_breach& b, const explanation_sources& from) : b_(b), from_(from)
     {
         readable_ = !b.body.empty() && read_.read(b.body).has_value();
         for (const auto& m : from.config->masters)
             if (m.name == from.master)
                 master_ = to_master_info(m);
         if (readable_)
-            known_ = labels_.of(from.master, read_);
+            known_ = rules::known_of(read_, &master_.labels, inventory_of(*from.config, from.master).get());
     }
 
     boost::json::object run()
@@ -174,9 +173,7 @@ private:
     bool is_before_start(const config::destination& d) const
     {
         const auto from = cutoff(d);
-        // As the delivery does: without any time of its own a breach is as old as its arrival.
-        const auto created = b_.history.key.created != 0 ? b_.history.key.created : b_.history.archived;
-        return from && created < *from;
+        return from && b_.history.key.created_or(b_.history.archived) < *from;
     }
 
     verdict decided(const config::destination* d, const confirmed_record& r)
@@ -249,7 +246,6 @@ private:
 
     const explained_breach& b_;
     const explanation_sources& from_;
-    const breach_labels labels_;
     breach read_;
     bool readable_ = false;
     format::master_info master_;

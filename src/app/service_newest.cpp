@@ -96,7 +96,7 @@ boost::json::object service::impl::newest_json(
             const bool throttled = w.why == withheld_breach::cause::throttled;
             one["forward"] = false;
             one["withheld"] = throttled ? "throttled" : "undeliverable";
-            one["reason"] = shown(throttled ? w.reason + " holds it back" : w.reason);
+            one["reason"] = shown(throttled ? rules::throttled_reason(w.reason) : w.reason);
         }
         decisions.push_back(std::move(one));
     }

@@ -18,8 +18,7 @@ std::optional<std::size_t> throttle_gate::hold(const breach& b,
 {
     if (!any())
         return std::nullopt;
-    const auto created = b.key.created != 0 ? b.key.created : archived;
-    const auto by = throttles_->ask(b, master, created, said.always);
+    const auto by = throttles_->ask(b, master, b.key.created_or(archived), said.always);
     // Nothing is noted as held: no summary is told here, and they would pile up.
     if (!by)
         throttles_->passed();

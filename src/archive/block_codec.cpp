@@ -49,10 +49,8 @@ std::string compress_block(std::string_view bytes)
     ZSTD_CCtx_setParameter(context, ZSTD_c_checksumFlag, 1);
     // A fresh buffer for each block would be fresh pages for each block, of which most stay unused.
     thread_local std::vector<char> usual(ZSTD_compressBound(block_target_bytes));
-    std::vector<char> large;
-    auto& room = bytes.size() <= block_target_bytes ? usual : large;
-    if (&room == &large)
-        large.resize(ZSTD_compressBound(bytes.size()));
+    std::vector<char> large(bytes.size() > block_target_bytes ? ZSTD_compressBound(bytes.size()) : 0);
+    auto& room = large.empty() ? usual : large;
     std::size_t n = ZSTD_compress2(context, room.data(), room.size(), bytes.data(), bytes.size());
     if (ZSTD_isError(n))
         throw std::bad_alloc();  // the only failure with room for the bound (zstd.h)

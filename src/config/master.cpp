@@ -24,35 +24,6 @@ bool visible_ascii(std::string_view s)
     return std::all_of(s.begin(), s.end(), [](unsigned char c) { return c > 0x20 && c < 0x7f; });
 }
 
-std::optional<std::string> percent_decoded(std::string_view s)
-{
-    auto digit = [](char c) -> int {
-        if (c >= '0' && c <= '9')
-            return c - '0';
-        if (c >= 'a' && c <= 'f')
-            return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-            return c - 'A' + 10;
-        return -1;
-    };
-    std::string out;
-    for (std::size_t i = 0; i < s.size(); ++i)
-    {
-        if (s[i] != '%')
-        {
-            out += s[i];
-            continue;
-        }
-        int high = i + 2 < s.size() ? digit(s[i + 1]) : -1;
-        int low = i + 2 < s.size() ? digit(s[i + 2]) : -1;
-        if (high < 0 || low < 0)
-            return std::nullopt;
-        out += static_cast<char>(high * 16 + low);
-        i += 2;
-    }
-    return out;
-}
-
 void check_token_keys(section& s, const context& c, poll::master_options& out)
 {
     const entry* e = s.find("public_token");
@@ -144,7 +115,7 @@ void check_proxy(section& s, const context& c, poll::master_options& out)
                     "\"http://user@host:port\"");
             return;
         }
-        auto decoded = percent_decoded(user);
+        auto decoded = text::percent_decoded(user);
         if (!decoded || decoded->empty())
         {
             s.error("proxy", "the user name cannot be read" + std::string(expected));

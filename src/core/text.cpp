@@ -254,6 +254,26 @@ int hex_digit(char c)
     return -1;
 }
 
+std::optional<std::string> percent_decoded(std::string_view s)
+{
+    std::string out;
+    for (std::size_t i = 0; i < s.size(); ++i)
+    {
+        if (s[i] != '%')
+        {
+            out += s[i];
+            continue;
+        }
+        const int high = i + 2 < s.size() ? hex_digit(s[i + 1]) : -1;
+        const int low = i + 2 < s.size() ? hex_digit(s[i + 2]) : -1;
+        if (high < 0 || low < 0)
+            return std::nullopt;
+        out += static_cast<char>(high * 16 + low);
+        i += 2;
+    }
+    return out;
+}
+
 std::string hex(std::string_view bytes)
 {
     constexpr char digits[] = "0123456789abcdef";

@@ -371,7 +371,7 @@ bool delivery::has_forwarded(std::string_view master, const archived_breach& a, 
     const auto at = impl_->feeds.find(master);
     if (at == impl_->feeds.end() || !at->second->has_cursor || a.seq > at->second->done)
         return false;
-    if (impl_->current->passes_over(created_of(a)))
+    if (impl_->current->passes_over(a.key.created_or(a.archived)))
         return false;
     const auto& m = *at->second;
     const auto known = rules::known_of(b, &m.info.labels, m.inventory.get());

@@ -20,11 +20,6 @@ constexpr std::int64_t sample_interval_ms = 60'000;
 
 }  // namespace
 
-std::int64_t created_of(const archived_breach& a)
-{
-    return a.key.created != 0 ? a.key.created : a.archived;
-}
-
 void delivery::impl::start(const std::shared_ptr<feed>& m)
 {
     tasks.spawn(m->feeding, deliver_from(m));
@@ -172,7 +167,7 @@ flight delivery::impl::prepare(const std::shared_ptr<feed>& m, const archive_spa
     {
         const auto& a = span.breaches[next];
         const bool fresh = a.seq > m->counted;
-        const auto created = created_of(a);
+        const auto created = a.key.created_or(a.archived);
         if (current->passes_over(created))
             count.passed_over += fresh;
         else if (auto read = scratch.read(a.body); !read)

@@ -120,8 +120,6 @@ struct flight
 void merge(confirmed_batch& into, confirmed_batch&& more);
 /// Whether another connection is needed for b than for a.
 bool same_way(const transport::options& a, const transport::options& b);
-/// Without any time of its own a breach is as old as its arrival: nothing is passed over for lack of a date.
-std::int64_t created_of(const archived_breach& a);
 
 /// Many waiters, all woken together, who look for themselves.
 class condition

@@ -304,7 +304,7 @@ awaitable<outcome<http_response>> http_client::impl::exchange(const std::string&
             if (ec)
                 co_return fail(errc::http_protocol,
                                who() + ": the answer is not HTTP as it should be (" + ec.message() + ")");
-            if (p->is_header_done())
+            if (in_header && p->is_header_done())
             {
                 // RFC 9110 15: a status is from 100 to 599; the parser takes any three digits.
                 const unsigned status = p->get().result_int();

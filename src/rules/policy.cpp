@@ -89,6 +89,11 @@ std::string describe(const throttle& t, const std::string& file)
            std::to_string(t.line) + ')';
 }
 
+std::string throttled_reason(const std::string& description)
+{
+    return description + " holds it back";
+}
+
 policy::policy() : impl_(std::make_unique<impl>())
 {
     impl_->is_default = true;

@@ -35,7 +35,7 @@ void count(line_figures& line, bool forward, bool throttled)
 
 std::string reason_of(const rules::decision& d, std::optional<std::size_t> throttle, const rules::outline& p)
 {
-    return throttle ? rules::describe(p.throttles()[*throttle], p.file()) + " holds it back" : d.reason;
+    return throttle ? rules::throttled_reason(rules::describe(p.throttles()[*throttle], p.file())) : d.reason;
 }
 
 std::string cut_member(const json::value& object, std::string_view name)

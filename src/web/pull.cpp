@@ -163,7 +163,7 @@ void pull_source::take(const archive_span& span)
 
 bool pull_source::wanted(const archived_breach& a, std::string& reason, rules::decision& said)
 {
-    if (order_.since && (a.key.created != 0 ? a.key.created : a.archived) < *order_.since)
+    if (order_.since && a.key.created_or(a.archived) < *order_.since)
         return false;
     if (!reads_breach())
         return true;

@@ -16,25 +16,14 @@ constexpr std::size_t most_bytes = 1000;
 /// Nothing where a % is not followed by two digits, or what comes out is no plain text.
 std::optional<std::string> decode(std::string_view s)
 {
-    std::string out;
-    for (std::size_t i = 0; i < s.size(); ++i)
-    {
-        char c = s[i] == '+' ? ' ' : s[i];
-        if (c == '%')
-        {
-            if (i + 2 >= s.size())
-                return std::nullopt;
-            const int high = text::hex_digit(s[i + 1]), low = text::hex_digit(s[i + 2]);
-            if (high < 0 || low < 0)
-                return std::nullopt;
-            c = static_cast<char>(high * 16 + low);
-            i += 2;
-        }
-        out += c;
-    }
+    std::string spaced(s);
+    std::replace(spaced.begin(), spaced.end(), '+', ' ');
+    auto out = text::percent_decoded(spaced);
+    if (!out)
+        return std::nullopt;
     const bool plain =
-        std::all_of(out.begin(), out.end(), [](unsigned char c) { return c >= 0x20 && c != 0x7f; });
-    if (!plain || out.size() > most_bytes || !text::is_valid_utf8(out))
+        std::all_of(out->begin(), out->end(), [](unsigned char c) { return c >= 0x20 && c != 0x7f; });
+    if (!plain || out->size() > most_bytes || !text::is_valid_utf8(*out))
         return std::nullopt;
     return out;
 }

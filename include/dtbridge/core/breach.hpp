@@ -23,6 +23,9 @@ struct breach_key
     std::int64_t pbid = 0;
     std::int64_t created = 0;  ///< ms since 1970: creationTime, or time where that is absent, or 0
     auto operator<=>(const breach_key&) const = default;
+
+    /// Without any time of its own a breach is as old as its arrival in the archive (ms).
+    std::int64_t created_or(std::int64_t archived) const { return created != 0 ? created : archived; }
 };
 
 /// Views point into doc: valid until the next read into the same object. Movable only by re-reading.

@@ -46,6 +46,8 @@ bool glob_match(std::string_view pattern, std::string_view s);
 
 /// 0 to 15 of a digit of either case, -1 of anything else.
 int hex_digit(char c);
+/// RFC 3986 2.1: %XX becomes that byte, everything else stays. Nothing where two digits are missing.
+std::optional<std::string> percent_decoded(std::string_view s);
 /// Lower-case hex.
 std::string hex(std::string_view bytes);
 

@@ -76,6 +76,8 @@ struct throttle
 };
 /// `throttle by model, device: 5 per 1h (stage-2.toml:31)`.
 std::string describe(const throttle& t, const std::string& file);
+/// The reason of what a throttle holds back, from what describe() says of it.
+std::string throttled_reason(const std::string& description);
 
 class policy
 {

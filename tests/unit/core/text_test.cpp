@@ -150,6 +150,15 @@ BOOST_AUTO_TEST_CASE(small_helpers)
         BOOST_TEST(text::hex_digit(c) == -1);
 }
 
+BOOST_AUTO_TEST_CASE(percent_decoding_takes_whole_triplets_only)
+{
+    BOOST_TEST(text::percent_decoded("a%41%2b%2B+%00z").value() == "aA+++"s + '\0' + "z");
+    BOOST_TEST(text::percent_decoded("").value() == "");
+    BOOST_TEST(text::percent_decoded("%e2%82%ac").value() == "\xe2\x82\xac");
+    for (const auto* s : {"%", "%4", "a%4", "%zz", "%4z", "%-1", "% 1"})
+        BOOST_TEST(!text::percent_decoded(s), s);
+}
+
 BOOST_AUTO_TEST_CASE(the_line_that_is_not_utf8)
 {
     BOOST_TEST(text::first_ill_formed_line("\xFF") == 1u);
