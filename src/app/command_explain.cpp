@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <iostream>
 
@@ -48,14 +49,20 @@ int explain(const arguments& args)
     auto& store = **opened;
     const auto histories = state.must(store.history(pbid));
     const auto bodies = state.must(store.find(pbid));
+    const auto cursors = state.must(store.cursors());
 
     explanation_sources from;
     from.config = &c;
     from.master = name;
     from.policy_text = [&](const std::string& hash) { return state.must(store.recall(hash)); };
     from.first_ran = [&](const std::string& destination) -> std::optional<std::int64_t> {
-        auto at = service_store::look_up_first_ran(c.service.state_dir, destination);
-        return at ? *at : std::nullopt;
+        const auto known = service_store::look_up_first_ran(c.service.state_dir, destination);
+        auto at = known ? *known : std::nullopt;
+        // As the delivery does: the archive may know an earlier time.
+        for (const auto& cursor : cursors)
+            if (cursor.destination == destination && cursor.began > 0)
+                at = at ? std::min(*at, cursor.began) : cursor.began;
+        return at;
     };
     boost::json::array breaches;
     for (const auto& h : histories)

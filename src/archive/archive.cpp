@@ -88,9 +88,7 @@ public:
     awaitable<outcome<archive_span>> find(std::int64_t pbid) override;
     awaitable<outcome<archive_span>> scan(scan_order what) override;
     awaitable<outcome<std::vector<archive_cursor>>> cursors() override;
-    awaitable<outcome<archive_cursor>> ensure_cursor(std::string destination,
-                                                     std::string formerly,
-                                                     std::int64_t seq) override;
+    awaitable<outcome<archive_cursor>> ensure_cursor(std::string destination, new_cursor otherwise) override;
     awaitable<outcome<bool>> confirm(std::string destination, confirmed_batch batch) override;
     awaitable<outcome<bool>> forget_cursor(std::string destination) override;
     awaitable<outcome<std::vector<throttle_window>>> throttle_windows(std::string destination) override;
@@ -344,7 +342,7 @@ awaitable<outcome<std::vector<archive_cursor>>> file_archive::cursors()
     auto list = [](const known_facts& known) {
         std::vector<archive_cursor> out;
         for (const auto& [name, cursor] : known.cursors)
-            out.push_back(archive_cursor{name, cursor.seq, cursor.lost});
+            out.push_back(archive_cursor{name, cursor.seq, cursor.lost, cursor.began});
         return out;
     };
     if (may_write())
@@ -360,12 +358,10 @@ awaitable<outcome<std::vector<archive_cursor>>> file_archive::cursors()
     co_return answer;
 }
 
-awaitable<outcome<archive_cursor>> file_archive::ensure_cursor(std::string destination,
-                                                               std::string formerly,
-                                                               std::int64_t seq)
+awaitable<outcome<archive_cursor>> file_archive::ensure_cursor(std::string destination, new_cursor otherwise)
 {
-    auto work = [destination = std::move(destination), formerly = std::move(formerly), seq](store& s) {
-        return s.ensure_cursor(destination, formerly, seq);
+    auto work = [destination = std::move(destination), otherwise = std::move(otherwise)](store& s) {
+        return s.ensure_cursor(destination, otherwise);
     };
     return change<archive_cursor>(std::move(work));
 }

@@ -159,6 +159,10 @@ CREATE TABLE difference(
     at      INTEGER NOT NULL,
     UNIQUE(pbid, created, kind));
 )",
+    R"(
+-- When the destination first ran (ms), so that `start` means the same without the service's file; null: not known.
+ALTER TABLE cursor ADD COLUMN began INTEGER;
+)",
 };
 
 constexpr const char* service_steps[] = {

@@ -188,10 +188,10 @@ void store::load(db::connection& file)
     last_seq = std::max(last_seq, file.value("SELECT max(seq) FROM breach"));
     std::map<std::string, known_facts::cursor> cursors;
     {
-        db::query q(file.prepared("SELECT name, id, seq, lost FROM cursor"));
+        db::query q(file.prepared("SELECT name, id, seq, lost, ifnull(began, 0) FROM cursor"));
         while (q->step())
             cursors[std::string(q->text(0))] =
-                known_facts::cursor{q->integer(1), q->integer(2), q->integer(3)};
+                known_facts::cursor{q->integer(1), q->integer(2), q->integer(3), q->integer(4)};
     }
     std::int64_t oldest_seq = last_seq + 1;
     std::int64_t oldest_archived = 0;
@@ -499,32 +499,35 @@ archive_span store::scan(const scan_order& what)
     return collect(*q, what.max_count, what.max_bytes, std::max(what.after_seq, known_.last_seq));
 }
 
-archive_cursor store::ensure_cursor(const std::string& destination,
-                                    const std::string& formerly,
-                                    std::int64_t seq)
+archive_cursor store::ensure_cursor(const std::string& destination, const new_cursor& otherwise)
 {
     auto& file = db();
-    auto it = known_.cursors.find(destination);
-    if (it != known_.cursors.end())
-        return archive_cursor{destination, it->second.seq, it->second.lost};
+    const auto at = known_.cursors.find(destination);
+    if (at != known_.cursors.end() && (at->second.began != 0 || otherwise.began == 0))
+        return archive_cursor{destination, at->second.seq, at->second.lost, at->second.began};
+    const auto before = at != known_.cursors.end()   ? at
+                        : otherwise.formerly.empty() ? known_.cursors.end()
+                                                     : known_.cursors.find(otherwise.formerly);
     file.set_durability(db::connection::durability::full);
     db::transaction commit(file);
-    auto before = formerly.empty() ? known_.cursors.end() : known_.cursors.find(formerly);
     known_facts::cursor taken;
     if (before != known_.cursors.end())
     {
         taken = before->second;
-        db::query q(file.prepared("UPDATE cursor SET name = ? WHERE id = ?"));
-        q->bind(1, destination).bind(2, taken.id);
+        if (taken.began == 0)
+            taken.began = otherwise.began;
+        db::query q(file.prepared("UPDATE cursor SET name = ?, began = nullif(?, 0) WHERE id = ?"));
+        q->bind(1, destination).bind(2, taken.began).bind(3, taken.id);
         q->run();
     }
     else
     {
+        taken.seq = otherwise.seq;
+        taken.began = otherwise.began;
         db::query q(
-            file.prepared("INSERT INTO cursor(name, seq, sent, held_back, undeliverable, lost) "
-                          "VALUES(?, ?, 0, 0, 0, 0) RETURNING id"));
-        q->bind(1, destination).bind(2, seq);
-        taken.seq = seq;
+            file.prepared("INSERT INTO cursor(name, seq, sent, held_back, undeliverable, lost, began) "
+                          "VALUES(?, ?, 0, 0, 0, 0, nullif(?, 0)) RETURNING id"));
+        q->bind(1, destination).bind(2, taken.seq).bind(3, taken.began);
         if (q->step())
             taken.id = q->integer(0);
         q->run();
@@ -534,7 +537,7 @@ archive_cursor store::ensure_cursor(const std::string& destination,
     if (before != known_.cursors.end())
         known_.cursors.erase(before);
     known_.cursors[destination] = taken;
-    return archive_cursor{destination, taken.seq, taken.lost};
+    return archive_cursor{destination, taken.seq, taken.lost, taken.began};
 }
 
 std::optional<std::int64_t> store::text_id(const std::string& hash, std::int64_t now)

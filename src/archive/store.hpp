@@ -30,6 +30,7 @@ struct known_facts
         std::int64_t id = 0;
         std::int64_t seq = 0;
         std::int64_t lost = 0;
+        std::int64_t began = 0;
     };
     mutable std::mutex mutex;
     std::int64_t last_seq = 0;
@@ -76,9 +77,7 @@ public:
     archive_span read(std::int64_t after_seq, std::size_t max_count, std::size_t max_bytes);
     archive_span find(std::int64_t pbid);
     archive_span scan(const scan_order& what);
-    archive_cursor ensure_cursor(const std::string& destination,
-                                 const std::string& formerly,
-                                 std::int64_t seq);
+    archive_cursor ensure_cursor(const std::string& destination, const new_cursor& otherwise);
     bool confirm(const std::string& destination, const confirmed_batch& batch, std::int64_t now);
     bool forget_cursor(const std::string& destination);
     std::vector<throttle_window> throttle_windows(const std::string& destination);

@@ -53,8 +53,6 @@ void delivery::impl::take_over(settings s)
     auto next = std::make_shared<generation>();
     next->with = std::move(s);
     next->with.options.name = name;
-    if (next->with.options.start)
-        next->cutoff = first_ran - next->with.options.start->count();
     for (const auto& t : next->with.policy->throttles())
         next->throttles.push_back(
             std::make_shared<const std::string>(rules::describe(t, next->with.policy->file())));
@@ -371,9 +369,9 @@ bool delivery::has_forwarded(std::string_view master, const archived_breach& a, 
     const auto at = impl_->feeds.find(master);
     if (at == impl_->feeds.end() || !at->second->has_cursor || a.seq > at->second->done)
         return false;
-    if (impl_->current->passes_over(a.key.created_or(a.archived)))
-        return false;
     const auto& m = *at->second;
+    if (impl_->is_before_start(m, a.key.created_or(a.archived)))
+        return false;
     const auto known = rules::known_of(b, &m.info.labels, m.inventory.get());
     return impl_->current->with.policy->decide(b, known).forward;
 }

@@ -2,6 +2,7 @@
 
 #include <dtbridge/core/log.hpp>
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -86,8 +87,10 @@ awaitable<void> delivery::impl::open_cursor(std::shared_ptr<feed> m)
 {
     while (!is_ending(*m))
     {
-        auto formerly = current->with.options.formerly;
-        auto cursor = co_await m->store->ensure_cursor(name, std::move(formerly), 0);
+        new_cursor otherwise;
+        otherwise.formerly = current->with.options.formerly;
+        otherwise.began = first_ran;
+        auto cursor = co_await m->store->ensure_cursor(name, std::move(otherwise));
         if (!cursor)
         {
             note(*m, m->read_error, "cannot read the cursor", cursor.error());
@@ -106,6 +109,9 @@ awaitable<void> delivery::impl::open_cursor(std::shared_ptr<feed> m)
         limiter.restore(m->info.name, *windows);
         throttle_bell.ring();
         m->position = m->done = m->counted = cursor->seq;
+        // The service's file may have been lost and know a later time only: what waits here is still waited
+        // for.
+        m->began = cursor->began > 0 ? std::min(cursor->began, first_ran) : first_ran;
         m->has_cursor = true;
         if (m->lag() == 0)
             co_return;

@@ -168,7 +168,7 @@ flight delivery::impl::prepare(const std::shared_ptr<feed>& m, const archive_spa
         const auto& a = span.breaches[next];
         const bool fresh = a.seq > m->counted;
         const auto created = a.key.created_or(a.archived);
-        if (current->passes_over(created))
+        if (is_before_start(*m, created))
             count.passed_over += fresh;
         else if (auto read = scratch.read(a.body); !read)
             pass_over(*m, f, a, fresh, read.error().detail);

@@ -38,11 +38,8 @@ constexpr duration until_rung = std::chrono::hours(1);
 struct generation
 {
     settings with;
-    std::optional<std::int64_t> cutoff;                         // ms: breaches created before are passed over
     std::vector<std::shared_ptr<const std::string>> throttles;  // in words
     std::vector<std::size_t> kinds;                             // of policy lines, into status::decisions
-
-    bool passes_over(std::int64_t created) const { return cutoff && created < *cutoff; }
 };
 
 /// A breach that a throttle held and whose cursor is not there yet: after a break it is held again.
@@ -87,6 +84,7 @@ struct feed
     backoff retry;
     bool has_cursor = false;
     bool closing = false;
+    std::int64_t began = 0;     // ms: the destination first ran then, as far as this archive is concerned
     std::int64_t position = 0;  // read up to here, what is in flight included
     std::int64_t done = 0;      // confirmed or passed over up to here
     std::int64_t counted = 0;   // decisions up to here are in the counters: a repeat is not counted twice
@@ -147,6 +145,12 @@ struct delivery::impl
     // settings: delivery.cpp
 
     void take_over(settings s);
+    /// Whether `start` lets the destination begin after that time (ms).
+    bool is_before_start(const feed& m, std::int64_t created) const
+    {
+        const auto& start = current->with.options.start;
+        return start && created < m.began - start->count();
+    }
     /// Where decisions of that kind are counted; there are about a dozen kinds.
     std::size_t kind_index(std::string_view kind);
     void count_decision(const rules::decision& said, bool throttled);

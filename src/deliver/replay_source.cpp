@@ -54,9 +54,7 @@ public:
         co_return span;
     }
 
-    awaitable<outcome<archive_cursor>> ensure_cursor(std::string destination,
-                                                     std::string,
-                                                     std::int64_t) override
+    awaitable<outcome<archive_cursor>> ensure_cursor(std::string destination, new_cursor) override
     {
         archive_cursor c;
         c.destination = std::move(destination);

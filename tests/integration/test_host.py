@@ -244,6 +244,28 @@ class Damage(HostTest):
         self.assert_all_arrive()
         self.assert_no_repeats()
 
+    def test_lost_service_file(self):
+        """Breaches wait for a destination whose first run nobody knows any more: the archive does, and `start` counts from there."""
+        self.sim("acme", 0)
+        self.bridge.destinations[0]["start"] = "0s"
+        self.bridge.start()
+        wait_until(lambda: "siem: connected" in self.bridge.log(), 20, self.bridge.log)
+        self.new_breaches(3)
+        self.assert_all_arrive()
+        self.collector.refuse()
+        self.new_breaches(20)
+        wait_until(lambda: self.archived("acme") == 23, 20, "archiving")
+        self.assertEqual(self.bridge.stop(), 0)
+        for file in (self.bridge.folder / "state").glob("service.db*"):
+            file.unlink()
+        self.collector.accept()
+        self.bridge.start()
+        self.assert_all_arrive()
+        self.assert_no_repeats()
+        pbid = self.sims["acme"].expected()[-1]["pbid"]
+        told = run_cli("explain", "--master", "acme", "--pbid", str(pbid), config=self.bridge.config).stdout.decode()
+        self.assertNotIn("where `start` lets it begin", told)
+
     def test_recover_needs_no_configuration(self):
         self.sim("acme")
         self.bridge.start()

@@ -182,18 +182,16 @@ public:
             out.push_back(c);
         co_return out;
     }
-    awaitable<outcome<archive_cursor>> ensure_cursor(std::string destination,
-                                                     std::string formerly,
-                                                     std::int64_t seq) override
+    awaitable<outcome<archive_cursor>> ensure_cursor(std::string destination, new_cursor otherwise) override
     {
         if (write_failure)
             co_return *write_failure;
         if (!cursor_by_name.contains(destination))
         {
             archive_cursor c;
-            c.seq = seq;
-            if (const auto old = cursor_by_name.find(formerly);
-                !formerly.empty() && old != cursor_by_name.end())
+            c.seq = otherwise.seq;
+            if (const auto old = cursor_by_name.find(otherwise.formerly);
+                !otherwise.formerly.empty() && old != cursor_by_name.end())
             {
                 c = old->second;
                 cursor_by_name.erase(old);
@@ -201,7 +199,10 @@ public:
             c.destination = destination;
             cursor_by_name[destination] = c;
         }
-        co_return cursor_by_name[destination];
+        auto& c = cursor_by_name[destination];
+        if (c.began == 0)
+            c.began = otherwise.began;
+        co_return c;
     }
     awaitable<outcome<bool>> confirm(std::string destination, confirmed_batch batch) override
     {

@@ -108,6 +108,16 @@ struct archive_cursor
     std::int64_t seq = 0;  ///< everything up to here was decided and, where forwarded, confirmed
     std::int64_t lost =
         0;  ///< breaches that retention dropped before the cursor had passed them, since it exists
+    std::int64_t began =
+        0;  ///< ms: when the destination first ran, as far as this archive knows; 0: it does not
+};
+
+/// What a cursor that is not there yet begins with.
+struct new_cursor
+{
+    std::string formerly = {};  ///< takes over the cursor of that name, where there is one
+    std::int64_t seq = 0;
+    std::int64_t began = 0;  ///< ms; given to a cursor that lacks it, too. 0: not known
 };
 
 /// A breach that a batch passed over though its policy forwards it.
@@ -332,11 +342,9 @@ public:
     virtual awaitable<outcome<archive_span>> scan(scan_order what) = 0;
 
     virtual awaitable<outcome<std::vector<archive_cursor>>> cursors() = 0;
-    /// Makes the cursor at seq where there is none; formerly: takes over a cursor of that name. Answers where
-    /// it stands.
+    /// Makes the cursor where there is none. Answers where it stands.
     virtual awaitable<outcome<archive_cursor>> ensure_cursor(std::string destination,
-                                                             std::string formerly,
-                                                             std::int64_t seq) = 0;
+                                                             new_cursor otherwise) = 0;
     /// Moves the cursor to batch.last_seq (never back: false, and nothing is noted) and notes the batch;
     /// synchronous NORMAL. errc::not_found without ensure_cursor.
     virtual awaitable<outcome<bool>> confirm(std::string destination, confirmed_batch batch) = 0;

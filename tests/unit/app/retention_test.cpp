@@ -60,8 +60,8 @@ public:
             block.elements.push_back(e);
         }
         BOOST_REQUIRE(run((*opened)->add(std::move(block))).has_value());
-        BOOST_REQUIRE(run((*opened)->ensure_cursor("siem", "", 0)).has_value());
-        BOOST_REQUIRE(run((*opened)->ensure_cursor("lake", "", (*opened)->last_seq())).has_value());
+        BOOST_REQUIRE(run((*opened)->ensure_cursor("siem", {"", 0})).has_value());
+        BOOST_REQUIRE(run((*opened)->ensure_cursor("lake", {"", (*opened)->last_seq()})).has_value());
         archives_.push_back(*opened);
         return *opened;
     }

@@ -265,13 +265,31 @@ BOOST_AUTO_TEST_CASE(bounds_of_a_span)
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_cursor_knows_when_its_destination_first_ran)
+{
+    archives a;
+    auto acme = a.open();
+    BOOST_TEST(a.must(acme->ensure_cursor("qradar", {})).began == 0);
+    BOOST_TEST(a.must(acme->ensure_cursor("qradar", {"", 0, 1000})).began == 1000);
+    BOOST_TEST(a.must(acme->ensure_cursor("qradar", {"", 0, 2000})).began == 1000);
+    BOOST_TEST(a.must(acme->ensure_cursor("lake", {"", 0, 3000})).began == 3000);
+    acme.reset();
+    acme = a.open();
+    const auto renamed = a.must(acme->ensure_cursor("splunk", {"qradar", 0, 4000}));
+    BOOST_TEST(renamed.began == 1000);
+    const auto cursors = a.must(acme->cursors());
+    BOOST_REQUIRE(cursors.size() == 2u);
+    BOOST_TEST(cursors[0].began == 3000);
+    BOOST_TEST(cursors[1].began == 1000);
+}
+
 BOOST_AUTO_TEST_CASE(cursors_move_forward_and_are_explained)
 {
     archives a;
     auto acme = a.open();
     a.must(acme->add(numbered(1, 10)));
-    BOOST_TEST(a.must(acme->ensure_cursor("qradar", "", 4)).seq == 4);
-    BOOST_TEST(a.must(acme->ensure_cursor("qradar", "", 9)).seq == 4);
+    BOOST_TEST(a.must(acme->ensure_cursor("qradar", {"", 4})).seq == 4);
+    BOOST_TEST(a.must(acme->ensure_cursor("qradar", {"", 9})).seq == 4);
     auto policy = a.must(acme->remember("[forward]\n"));
     // what sha256sum says of that text
     BOOST_TEST(policy == "7de5f66ba85f4c6056c97ff3f8b91deab1f5014e649e36a0ff460298afe77b21");
@@ -292,7 +310,7 @@ BOOST_AUTO_TEST_CASE(cursors_move_forward_and_are_explained)
 
     acme.reset();
     acme = a.open();
-    BOOST_TEST(a.must(acme->ensure_cursor("splunk", "qradar", 0)).seq == 7);
+    BOOST_TEST(a.must(acme->ensure_cursor("splunk", {"qradar", 0})).seq == 7);
     auto cursors = a.must(acme->cursors());
     BOOST_REQUIRE(cursors.size() == 1u);
     BOOST_TEST(cursors[0].destination == "splunk");
@@ -363,7 +381,7 @@ BOOST_AUTO_TEST_CASE(formerly_takes_over_the_archive)
     {
         auto old = a.open("old");
         a.must(old->add(numbered(1, 3)));
-        a.must(old->ensure_cursor("qradar", "", 2));
+        a.must(old->ensure_cursor("qradar", {"", 2}));
         a.must(old->close());
     }
     auto renamed = a.open("new", "old");

@@ -56,7 +56,8 @@ awaitable<bool> write_until_killed(archive_pool& pool, int fd)
     if (!opened)
         co_return false;
     auto to = *opened;
-    auto cursor = co_await to->ensure_cursor(destination, none, 0);
+    new_cursor from_the_start;
+    auto cursor = co_await to->ensure_cursor(destination, from_the_start);
     if (!cursor)
         co_return false;
     auto ended = co_await add_forever(to, fd);

@@ -46,7 +46,7 @@ BOOST_AUTO_TEST_CASE(windows_are_saved_with_the_cursor)
     archives a;
     auto acme = a.open();
     a.must(acme->add(numbered(1, 10)));
-    a.must(acme->ensure_cursor("qradar", "", 0));
+    a.must(acme->ensure_cursor("qradar", {"", 0}));
     BOOST_TEST(a.must(acme->throttle_windows("qradar")).empty());
     BOOST_TEST(a.must(acme->throttle_windows("nobody")).empty());
     auto batch = to(1, 3);
@@ -78,7 +78,7 @@ BOOST_AUTO_TEST_CASE(windows_are_saved_with_the_cursor)
     BOOST_TEST(a.must(acme->throttle_windows("qradar"))[0].summed_up == 0);
     BOOST_TEST(!a.must(acme->note_summary("qradar", told)));  // that window is over
     a.must(acme->forget_cursor("qradar"));
-    a.must(acme->ensure_cursor("qradar", "", 0));
+    a.must(acme->ensure_cursor("qradar", {"", 0}));
     BOOST_TEST(a.must(acme->throttle_windows("qradar")).empty());
 }
 
@@ -87,7 +87,7 @@ BOOST_AUTO_TEST_CASE(only_the_newest_windows_are_kept)
     archives a;
     auto acme = a.open();
     a.must(acme->add(numbered(1, 10)));
-    a.must(acme->ensure_cursor("qradar", "", 0));
+    a.must(acme->ensure_cursor("qradar", {"", 0}));
     auto batch = to(1, 1);
     for (std::int64_t i = 0; i < 20'000; ++i)
     {
@@ -115,7 +115,7 @@ BOOST_AUTO_TEST_CASE(the_history_of_a_pbid_tells_every_fate)
     quiet.archive_only = true;
     a.must(acme->add(std::move(quiet)));
     for (const char* d : {"behind", "qradar", "splunk"})
-        a.must(acme->ensure_cursor(d, "", 0));
+        a.must(acme->ensure_cursor(d, {"", 0}));
     auto batch = to(1, 4);
     batch.sent = 1;
     batch.throttled = 1;
@@ -203,6 +203,9 @@ BOOST_AUTO_TEST_CASE(an_archive_of_the_first_schema_takes_what_came_with_the_sec
     BOOST_TEST(of_seven[0].fates[0].batch->batch.throttled == 0);
     BOOST_TEST(of_seven[0].fates[0].batch->policy_name == "");
     BOOST_TEST(a.must(acme->history(3))[0].fates[0].lost_at > 0);  // dropped before the cursor came by
+    const auto cursor = a.must(acme->ensure_cursor("qradar", {"", 0, 5000}));
+    BOOST_TEST(cursor.seq == 8);
+    BOOST_TEST(cursor.began == 5000);
     auto batch = to(9, 10);
     batch.throttled = 1;
     batch.withheld = {{10, withheld_breach::cause::throttled, "throttle by model"}};

@@ -325,7 +325,7 @@ BOOST_AUTO_TEST_CASE(make_fixture, *boost::unit_test::disabled())
         return test::block_of(pieces);
     };
     auto acme = a.open();
-    a.must(acme->ensure_cursor("qradar", "", 0));
+    a.must(acme->ensure_cursor("qradar", {"", 0}));
     a.must(acme->add(block(1, 5)));
     a.clock += 60'000;
     retention_order order;

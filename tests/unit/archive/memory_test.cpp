@@ -92,7 +92,7 @@ BOOST_AUTO_TEST_CASE(a_poll_without_news_opens_nothing)
 {
     archives a;
     auto acme = a.open();
-    a.must(acme->ensure_cursor("qradar", "", 0));
+    a.must(acme->ensure_cursor("qradar", {"", 0}));
     auto first = numbered(1, 50);
     a.must(acme->add(std::move(first)));
     a.must(acme->close());
@@ -117,8 +117,8 @@ BOOST_AUTO_TEST_CASE(deliveries_read_what_was_just_added_from_memory)
 {
     archives a;
     auto acme = a.open();
-    a.must(acme->ensure_cursor("one", "", 0));
-    a.must(acme->ensure_cursor("two", "", 0));
+    a.must(acme->ensure_cursor("one", {"", 0}));
+    a.must(acme->ensure_cursor("two", {"", 0}));
     a.must(acme->add(numbered(1, 50)));
     BOOST_TEST(a.pool.bytes_in_memory() >= 50u * 200u);
     {

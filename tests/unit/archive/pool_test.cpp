@@ -96,7 +96,7 @@ BOOST_AUTO_TEST_CASE(reader_beside_a_writer)
     BOOST_TEST(!std::filesystem::exists(a.dir / "masters/acme"));
 
     auto acme = a.open();
-    a.must(acme->ensure_cursor("qradar", "", 0));
+    a.must(acme->ensure_cursor("qradar", {"", 0}));
     a.must(acme->add(numbered(1, 3)));
     archive_pool other(a.workers.get_executor(), a.dir / "masters");
     auto reader = a.must(archive::open_to_read(other, "acme"));

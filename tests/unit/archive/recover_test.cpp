@@ -62,8 +62,8 @@ struct damaged_archive : archives
     damaged_archive()
     {
         auto acme = open();
-        must(acme->ensure_cursor("qradar", "", 0));
-        must(acme->ensure_cursor("splunk", "", 0));
+        must(acme->ensure_cursor("qradar", {"", 0}));
+        must(acme->ensure_cursor("splunk", {"", 0}));
         for (std::int64_t n = 0; n < total / per_block; ++n)
         {
             auto block = numbered(1 + n * per_block, per_block, 1500);

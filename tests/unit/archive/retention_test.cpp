@@ -56,7 +56,7 @@ BOOST_AUTO_TEST_CASE(age_waits_for_who_is_kept_for)
     archives a;
     auto acme = a.open();
     ten_hours(a, *acme);
-    a.must(acme->ensure_cursor("slow", "", 0));
+    a.must(acme->ensure_cursor("slow", {"", 0}));
     confirmed_batch batch;
     batch.first_seq = 1;
     batch.last_seq = 50;  // in the middle of the third block
@@ -113,7 +113,7 @@ BOOST_AUTO_TEST_CASE(by_size_delivered_ones_first_and_space_is_given_back)
     auto acme = a.open();
     for (int i = 0; i < 20; ++i)
         a.must(acme->add(numbered(1 + 100 * i, 100, 2000)));
-    a.must(acme->ensure_cursor("dead", "", 500));
+    a.must(acme->ensure_cursor("dead", {"", 500}));
     auto before = a.must(acme->facts());
     BOOST_TEST(before.bytes > 3'000'000);
     retention_order order;
@@ -147,7 +147,7 @@ BOOST_AUTO_TEST_CASE(what_was_only_archived_is_not_lost)
     block.archive_only = true;
     a.must(acme->add(std::move(block)));
     a.must(acme->add(numbered(11, 5)));
-    a.must(acme->ensure_cursor("qradar", "", 0));
+    a.must(acme->ensure_cursor("qradar", {"", 0}));
     retention_order all;
     all.older_than = INT64_MAX;
     auto result = a.must(acme->prune(all));
@@ -178,7 +178,7 @@ BOOST_AUTO_TEST_CASE(texts_of_batches_stay_as_long_as_they)
     archives a;
     auto acme = a.open();
     ten_hours(a, *acme);
-    a.must(acme->ensure_cursor("qradar", "", 0));
+    a.must(acme->ensure_cursor("qradar", {"", 0}));
     auto hash = a.must(acme->remember("policy"));
     confirmed_batch batch;
     batch.first_seq = 1;

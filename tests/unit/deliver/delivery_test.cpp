@@ -320,6 +320,33 @@ BOOST_AUTO_TEST_CASE(start_passes_over_what_was_created_before)
     BOOST_TEST(*set_of(pbids_of(siem.messages())).begin() == 100);
 }
 
+BOOST_AUTO_TEST_CASE(start_counts_from_the_first_run_that_the_archive_knows)
+{
+    // The service's file was lost: it says that the destination runs for the first time, and breaches wait.
+    stage s;
+    stream_collector siem;
+    const std::int64_t ran = 1'700'000'000'000;
+    auto with = settings_to({siem.port()});
+    with.options.start = std::chrono::hours(0);
+    {
+        deliver::delivery d(s.ctx.get_executor(), with, ran, quick());
+        s.fill("acme", 0, 10, "0.5", 0, ran + 1000);
+        d.add_master(s.shared("acme"), info("acme"));
+        s.play(d, {{[&] { return d.now().confirmed == 10; }, {}}});
+    }
+    s.fill("acme", 100, 10, "0.5", 0, ran - 1000);  // before it ever ran
+    s.fill("acme", 200, 10, "0.5", 0, ran + 60'000);
+    s.fill("beta", 300, 10, "0.5", 0, ran + 60'000);  // never seen by the destination: `start` is its say
+    const std::int64_t again = ran + 3'600'000;
+    deliver::delivery d(s.ctx.get_executor(), with, again, quick());
+    d.add_master(s.shared("acme"), info("acme"));
+    d.add_master(s.shared("beta"), info("beta"));
+    s.play(d, {{[&] { return d.now().lag == 0; }, {}}});
+    BOOST_TEST(siem.count() == 20u);
+    BOOST_TEST(d.now().confirmed == 10);
+    BOOST_TEST(d.now().passed_over == 20);
+}
+
 BOOST_AUTO_TEST_CASE(what_cannot_be_made_to_fit_is_counted_and_passed_over)
 {
     stage s;

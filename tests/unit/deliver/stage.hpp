@@ -56,9 +56,9 @@ public:
     awaitable<outcome<archive_span>> find(std::int64_t pbid) override { return real_->find(pbid); }
     awaitable<outcome<archive_span>> scan(scan_order o) override { return real_->scan(o); }
     awaitable<outcome<std::vector<archive_cursor>>> cursors() override { return real_->cursors(); }
-    awaitable<outcome<archive_cursor>> ensure_cursor(std::string d, std::string f, std::int64_t s) override
+    awaitable<outcome<archive_cursor>> ensure_cursor(std::string d, new_cursor otherwise) override
     {
-        return real_->ensure_cursor(std::move(d), std::move(f), s);
+        return real_->ensure_cursor(std::move(d), std::move(otherwise));
     }
     awaitable<outcome<bool>> confirm(std::string destination, confirmed_batch batch) override;
     awaitable<outcome<bool>> forget_cursor(std::string d) override
