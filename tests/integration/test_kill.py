@@ -41,13 +41,14 @@ class Kill(RigTest):
         for kill in range(KILLS):
             share = left if kill == KILLS - 1 else left // (KILLS - kill)
             left -= share
+            before = tcp.count() + tls.count()
             for sim in sims:
                 sim.generate(share, seconds=5)
             # Short waits hit the start and the poll, longer ones the delivery; each has new breaches to be in the middle of.
             time.sleep(chance.choice((chance.uniform(0.02, 0.3), chance.uniform(0.2, 1.0))))
             if kill % 2:
                 # On a slow machine these waits end before anything is sent; half of the kills come in the middle of sending.
-                enough = tcp.count() + tls.count() + chance.randint(1, max(2, share))
+                enough = before + chance.randint(1, max(2, share))
                 end = time.monotonic() + 20
                 while tcp.count() + tls.count() < enough and time.monotonic() < end and bridge.process.alive():
                     time.sleep(0.005)
