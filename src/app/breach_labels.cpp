@@ -22,12 +22,6 @@ breach_labels::breach_labels(const config::configuration& c)
         masters_[e.master].devices = e.inventory;
 }
 
-std::shared_ptr<const rules::inventory> breach_labels::inventory_of(const std::string& master) const
-{
-    const auto at = masters_.find(master);
-    return at == masters_.end() ? nullptr : at->second.devices;
-}
-
 rules::known_labels breach_labels::of(const std::string& master, const breach& b) const
 {
     const auto at = masters_.find(master);

@@ -24,8 +24,6 @@ public:
     explicit breach_labels(const config::configuration& c);
     /// Nothing of a master that is no longer configured. Lives as long as this.
     rules::known_labels of(const std::string& master, const breach& b) const;
-    /// Null where the master has none.
-    std::shared_ptr<const rules::inventory> inventory_of(const std::string& master) const;
 
 private:
     struct source

@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <charconv>
 #include <iostream>
 
@@ -58,10 +57,9 @@ int explain(const arguments& args)
     from.first_ran = [&](const std::string& destination) -> std::optional<std::int64_t> {
         const auto known = service_store::look_up_first_ran(c.service.state_dir, destination);
         auto at = known ? *known : std::nullopt;
-        // As the delivery does: the archive may know an earlier time.
         for (const auto& cursor : cursors)
-            if (cursor.destination == destination && cursor.began > 0)
-                at = at ? std::min(*at, cursor.began) : cursor.began;
+            if (cursor.destination == destination)
+                at = cursor.first_ran(at);
         return at;
     };
     boost::json::array breaches;

@@ -237,7 +237,6 @@ int replay_alone(const parsed& said, const deliver::replay_order& order, std::in
     become_owner(c.service.state_dir);
     log::set_level(log::level::error);
     state_reader state(c.service.state_dir);
-    const breach_labels labels(c);
     std::vector<replay_part> parts;
     for (const auto& name : names)
     {
@@ -247,7 +246,7 @@ int replay_alone(const parsed& said, const deliver::replay_order& order, std::in
         if (!opened)
             throw action_error(opened.error().detail);
         parts.push_back(
-            replay_part{std::move(*opened), to_master_info(find_master(c, name)), labels.inventory_of(name)});
+            replay_part{std::move(*opened), to_master_info(find_master(c, name)), inventory_of(c, name)});
     }
     on_terminal listener(state.io());
     auto result = state.must(replay_and_finish(state.io().get_executor(),

@@ -2,7 +2,6 @@
 
 #include <dtbridge/core/log.hpp>
 
-#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -109,9 +108,7 @@ awaitable<void> delivery::impl::open_cursor(std::shared_ptr<feed> m)
         limiter.restore(m->info.name, *windows);
         throttle_bell.ring();
         m->position = m->done = m->counted = cursor->seq;
-        // The service's file may have been lost and know a later time only: what waits here is still waited
-        // for.
-        m->began = cursor->began > 0 ? std::min(cursor->began, first_ran) : first_ran;
+        m->began = cursor->first_ran(first_ran).value();
         m->has_cursor = true;
         if (m->lag() == 0)
             co_return;

@@ -9,6 +9,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -110,6 +111,15 @@ struct archive_cursor
         0;  ///< breaches that retention dropped before the cursor had passed them, since it exists
     std::int64_t began =
         0;  ///< ms: when the destination first ran, as far as this archive knows; 0: it does not
+
+    /// When the destination first ran, where the service's file knows this or nothing: the earlier counts,
+    /// for that file may have been lost and made again.
+    std::optional<std::int64_t> first_ran(std::optional<std::int64_t> known) const
+    {
+        if (began == 0)
+            return known;
+        return known ? std::min(*known, began) : began;
+    }
 };
 
 /// What a cursor that is not there yet begins with.
