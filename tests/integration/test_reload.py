@@ -67,6 +67,15 @@ class Reload(RigTest):
         """Waits until the stream has gone on."""
         collector.wait_for(collector.count() + more)
 
+    def all_begun(self, collector, *names):
+        """Waits until each of these masters' breaches come: until then it may not have been connected to."""
+        wait_until(lambda: set(names) <= {host(m) for m in collector.texts()}, 30, f"breaches of each of {names}")
+
+    def left(self, collector):
+        """Waits until the bridge has closed its connection and all that it had sent there is counted; answers how many."""
+        wait_until(lambda: not collector.open_connections(), 20, "the connection of a destination that is gone stays open")
+        return collector.count()
+
     def end_streams(self):
         for s in self.sims.values():
             s.rate(0)
@@ -140,7 +149,7 @@ class Reload(RigTest):
         renamed = self.collector("old-name", masters=["one"])
         moves = self.collector("moves")
         self.bridge.start()
-        self.flow(stays, 75)  # more than one master has
+        self.all_begun(stays, "one", "two")
         polls = {n: s.state(False)["connections"] for n, s in self.sims.items()}
 
         late = self.collector("late")
@@ -148,7 +157,7 @@ class Reload(RigTest):
         self.flow(stays)
         gone = self.drop("leaves")
         self.reload()
-        seen = leaves.count()
+        seen = self.left(leaves)
         self.flow(stays)
         self.assertEqual(leaves.count(), seen, "a destination that is gone still gets breaches")
         self.entry("old-name").update(name="new-name", formerly="old-name")
@@ -218,7 +227,7 @@ class Reload(RigTest):
         self.bridge.master(self.sim("other"))
         siem = self.collector("siem")
         self.bridge.start()
-        self.flow(siem, 60)
+        self.flow(siem, 60)  # all that both have
         acme.stop()
         renewed = "f00d" * 10
         again = self.sims["acme"] = self.own(Simulator(self.folder, "acme-again", span="2h", generate=30, until=until,
@@ -327,7 +336,7 @@ class Reload(RigTest):
         leaving = self.collector("leaving")
         renamed = self.collector("old-siem", masters=["stays", "old-name"])
         self.bridge.start()
-        self.flow(every, 60)
+        self.all_begun(every, "stays", "leaves", "old-name")
         connections = self.sims["stays"].state(False)["connections"]
         self.drop("leaves")
         self.bridge.master(added)
@@ -336,7 +345,7 @@ class Reload(RigTest):
         self.entry("old-siem").update(name="new-siem", formerly="old-siem", masters=["stays", "new-name"])
         new = self.collector("new")
         self.reload()
-        had = leaving.count()
+        had = self.left(leaving)
         self.flow(every, 60)
         self.assertEqual(leaving.count(), had)
         self.sims["leaves"].rate(0)

@@ -122,6 +122,10 @@ class Collector:
         wait_until(lambda: len(self.messages) >= count, deadline,
                    lambda: f"{len(self.messages)} of {count} messages at the {self.kind} collector")
 
+    def open_connections(self):
+        with self._lock:
+            return len(self._open)
+
     def texts(self):
         return [m.decode("utf-8") for m in list(self.messages)]
 
