@@ -5,19 +5,21 @@
 #   tests/run.sh --preset asan ...    other presets of CMakePresets.json; may be repeated. asan:brief leaves out the black-box tests
 #                                     that take minutes, asan:unit all black-box tests
 #   tests/run.sh --packages brief     also builds the DEB and the RPM and takes them through a life under systemd; "all" tests more of it
+#   tests/run.sh --bench              also builds the benchmarks of tests/bench with the release build and checks their ratios
 #   tests/run.sh --fuzz 30            also runs every fuzz target for so many seconds
 #
 # The last line says how many tests passed. Exit status 0 only when none failed.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 
-presets=() fuzz=0 packages=
+presets=() fuzz=0 packages= bench=OFF
 while [ $# -gt 0 ]; do
     case $1 in
         --preset) presets+=("$2"); shift 2 ;;
+        --bench) bench=ON; shift ;;
         --fuzz) fuzz=$2; shift 2 ;;
         --packages) packages=$2; shift 2 ;;
-        *) sed -n '2,10p' "$0"; exit 2 ;;
+        *) sed -n '2,11p' "$0"; exit 2 ;;
     esac
 done
 [ ${#presets[@]} -gt 0 ] || presets=(release)
@@ -39,9 +41,11 @@ for choice in "${presets[@]}"; do
         *:brief) only=(-LE slow) ;;
         *) only=() ;;
     esac
+    more=()
+    [ "$preset" != release ] || more=(-DDTBRIDGE_BENCH=$bench)
     echo "== $preset: build"
     start=$SECONDS
-    if ! cmake --preset "$preset" >"$results/log" 2>&1 || ! cmake --build --preset "$preset" -j "$jobs" >>"$results/log" 2>&1; then
+    if ! cmake --preset "$preset" "${more[@]}" >"$results/log" 2>&1 || ! cmake --build --preset "$preset" -j "$jobs" >>"$results/log" 2>&1; then
         tail -n 60 "$results/log"
         echo "== $preset: build failed"
         echo '<testsuite><testcase name="build" status="fail"/></testsuite>' >"$results/$preset.xml"

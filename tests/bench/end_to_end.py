@@ -40,7 +40,7 @@ def main():
     parser.add_argument("--breaches", type=int, default=50_000)
     parser.add_argument("--masters", type=int, default=1000)
     parser.add_argument("--repetitions", type=int, default=3)
-    parser.add_argument("--part", nargs="*", default=["throughput", "latency", "idle", "masters"])
+    parser.add_argument("--part", nargs="*", default=["throughput", "latency", "idle", "masters", "fairness"])
     parser.add_argument("--row", nargs="*", default=list(ROWS), help="rows of the throughput: " + ", ".join(ROWS))
     parser.add_argument("--json", help="writes the figures there, too")
     args = parser.parse_args()
@@ -65,6 +65,11 @@ def main():
             r = said[part] = way.quiet(masters=masters, master_tls=True, transport="tls")
             print(f"\n{masters} master(s) over TLS every 10 s without news: {100 * r['cpu_share']:.2f} % of a core, {r['us_per_poll']:.0f} us a poll, "
                   f"{r['written']} bytes written in {r['seconds']:.0f} s, peak {r['peak_mib']:.1f} MiB", flush=True)
+    if "fairness" in args.part:
+        r = said["fairness"] = way.fairness(masters=args.masters)
+        print(f"\n{r['masters']} masters polled every {r['interval']}, visible to received, ms: quiet p50 {r['quiet_p50']:.0f}, p99 {r['quiet_p99']:.0f}; "
+              f"while one shows {r['burst']} at once (taken in {r['burst_seconds']:.1f} s) and one hangs p50 {r['burst_p50']:.0f}, "
+              f"p99 {r['burst_p99']:.0f}, {r['burst_p99'] / r['quiet_p99']:.2f} times the quiet one", flush=True)
     if args.json:
         with open(args.json, "w", encoding="utf-8") as f:
             json.dump(said, f, indent=1)

@@ -51,6 +51,7 @@ class Sink:
     def close(self):
         self.popen.stdin.close()
         self.popen.wait(10)
+        self.popen.stdout.close()
 
 
 class Way:
@@ -60,6 +61,7 @@ class Way:
                  master=None, **simulator):
         self.folder = Folder("dtbridge-bench-")
         self.sim = self.sink = self.bridge = None
+        self.others = []
         try:
             pki = Pki(self.folder / "pki") if transport == "tls" else None
             if not gzip:
@@ -68,15 +70,23 @@ class Way:
             self.sink = Sink(pki)
             self.bridge = Bridge(self.folder.path)
             self.bridge.service["log_level"] = "info"
+            self._of_a_master = {"interval": interval, "backfill": "26h", "timeout": f"{PATIENCE}s", "reconcile_interval": "24h",
+                                 **(master or {})}
             for i in range(masters):
-                self.bridge.master(self.sim, name=f"m{i:04}", **{"interval": interval, "backfill": "26h", "timeout": f"{PATIENCE}s",
-                                                                 "reconcile_interval": "24h", **(master or {})})
+                self.bridge.master(self.sim, name=f"m{i:04}", **self._of_a_master)
             more = {"tls": {"ca_file": str(pki.ca)}} if pki else {}
             self.bridge.destination("siem", address=f"localhost:{self.sink.port}" if pki else f"127.0.0.1:{self.sink.port}",
                                     transport=transport, framing="octet-counting", format=form, rules=rules, **more, **(destination or {}))
         except BaseException:
             self.close()
             raise
+
+    def other_master(self, name, **simulator):
+        """A master with a simulator of its own, which is answered; before start()."""
+        sim = Simulator(self.folder, name, tls=False, size=SIZE, **simulator)
+        self.others.append(sim)
+        self.bridge.master(sim, name=name, **self._of_a_master)
+        return sim
 
     def __enter__(self):
         return self
@@ -85,7 +95,7 @@ class Way:
         self.close()
 
     def close(self):
-        for thing in (self.bridge and self.bridge.process, self.sim and self.sim.process):
+        for thing in (self.bridge and self.bridge.process, *(sim and sim.process for sim in (self.sim, *self.others))):
             if thing:
                 thing.stop()
         if self.sink:
@@ -204,6 +214,46 @@ def steady(masters, each, **way):
         used, passed = w.exact_cpu() - before, time.monotonic() - start
         return {"masters": masters, "breaches": masters * each, "cpu_us": (used - rate * passed) * 1e6 / (masters * each),
                 "idle_share": rate, "peak_mib": w.peak_mib(), "wall": passed}
+
+
+def fairness(masters=1000, burst=100_000, seconds=20, interval="2s", per_second=1):
+    """What all but two masters' breaches take from being visible to their arrival: while all is quiet, and while one master shows
+    burst breaches at once and another one never answers."""
+    noisy_from = 1_000_000_000
+    with Way(masters=masters - 2, generate=0, interval=interval) as w:
+        noisy = w.other_master("noisy", generate=0, first_pbid=noisy_from)
+        hanging = w.other_master("hanging", generate=0, first_pbid=2 * noisy_from)
+        w.start()
+        w.wait_asked(2 * (masters - 2))
+
+        def of(start, end):
+            """The delays in ms of the breaches that became visible in between; each comes once from every master."""
+            visible = {e["pbid"]: e["visible"] for e in w.sim.expected() if start <= e["visible"] < end}
+
+            def arrived():
+                return [(pbid, us / 1000) for pbid, us in w.sink.arrivals(w.folder.path) if pbid in visible]
+            wait_until(lambda: len(arrived()) >= len(visible) * (masters - 2), PATIENCE, "breaches of the quiet masters are missing", every=1)
+            return [at - visible[pbid] for pbid, at in arrived()]
+
+        def now():
+            return time.time() * 1000
+        w.sim.rate(per_second)
+        start = now()
+        time.sleep(seconds)
+        quiet_end = now()
+        hanging.fault("hang")
+        noisy.generate(burst, seconds=1)
+        confirmed = w.confirmed()
+        wait_until(lambda: w.confirmed() >= confirmed + burst, PATIENCE, "the burst does not arrive", every=0.1)
+        drained = now()
+        time.sleep(max(0.0, seconds - (drained - quiet_end) / 1000))
+        end = now()
+        w.sim.rate(0)
+        calm, during, loud = of(start, quiet_end), of(quiet_end, drained), of(quiet_end, end)
+        return {"masters": masters, "interval": interval, "burst": burst, "burst_seconds": (drained - quiet_end) / 1000,
+                "peak_mib": w.peak_mib(),
+                **{f"{name}_{p}": percentile(values, share) for name, values in (("quiet", calm), ("burst", during), ("whole", loud))
+                   for p, share in (("p50", 0.5), ("p99", 0.99))}}
 
 
 def yardstick():
