@@ -191,7 +191,7 @@ class Faults(RigTest):
             start = time.monotonic()
             before = self.sim.state(False)["requests"]
             wait_until(lambda: self.sim.state(False)["requests"] > before, 30, "the next request", every=0.02)
-            self.assertGreater(time.monotonic() - start, least - 0.3)
+            self.assertGreater(time.monotonic() - start, least - 1)  # what a busy machine sees late
             self.sim.generate(3)
             self.assert_all_arrive()
 

@@ -72,8 +72,8 @@ class Relp(RigTest):
         for kill in range(kills):
             share = left // (kills - kill)
             left -= share
-            self.sim.generate(share, seconds=2)
             before = len(self.rsyslog.lines("relp.raw"))
+            self.sim.generate(share, seconds=2)
             wait_until(lambda: len(self.rsyslog.lines("relp.raw")) > before, 40, "messages before the next kill")
             time.sleep(chance.uniform(0.0, 0.15))
             if kill % 3 == 2:
