@@ -125,6 +125,7 @@ struct service::impl
     awaitable<void> keep_facts();
     void watch_masters();
     void watch_certificates();
+    void watch_mishaps();
     std::int64_t stored_bytes() const;
     void watch_disk();
     void beat();

@@ -52,9 +52,38 @@ std::int64_t steady_ms()
     return std::chrono::duration_cast<std::chrono::milliseconds>(clock::now().time_since_epoch()).count();
 }
 
-std::string counted(std::size_t n, const char* noun)
+std::string counted(std::size_t n, const char* one, const char* more)
 {
-    return std::to_string(n) + ' ' + noun + (n == 1 ? "" : "s");
+    return std::to_string(n) + ' ' + (n == 1 ? one : more);
+}
+
+std::string lost_words(const std::string& destination, std::int64_t count)
+{
+    return "destination " + destination + " lost " +
+           counted(static_cast<std::size_t>(count), "breach", "breaches") +
+           ": the archive was full and dropped them before it had them";
+}
+
+std::string reused_words(const std::string& master, std::int64_t count)
+{
+    return "master " + master + " uses ids again that were archived with another creation time (" +
+           std::to_string(count) + "): was it restored or replaced?";
+}
+
+bool is_recent(const watch_state::mishap& m)
+{
+    return m.at != 0 && now_ms() - m.at < day_ms;
+}
+
+/// True where it grew, and nothing was said of it for a day.
+bool is_news(watch_state::mishap& m, std::int64_t count)
+{
+    if (count <= m.count)
+        return false;
+    const bool quiet = !is_recent(m);
+    m.count = count;
+    m.at = now_ms();
+    return quiet;
 }
 
 }  // namespace
@@ -106,10 +135,16 @@ health service::impl::look_at_health() const
         const auto s = at->second.delivery->now();
         if (is_stuck(s, d.options))
             h.broken.push_back("the delivery to destination " + name + " is stuck with " +
-                               counted(static_cast<std::size_t>(s.lag), "breach") + " waiting");
+                               counted(static_cast<std::size_t>(s.lag), "breach", "breaches") + " waiting");
         else if (!s.error.empty())
             h.troubles.push_back("destination " + name + " cannot be reached: " + s.error);
     }
+    for (const auto& [name, lost] : watching.lost)
+        if (is_recent(lost))
+            h.troubles.push_back(lost_words(name, lost.count));
+    for (const auto& [name, reused] : watching.reused)
+        if (is_recent(reused))
+            h.troubles.push_back(reused_words(name, reused.count));
     if (watching.disk_is == watch_state::disk::full)
         h.troubles.push_back(
             "the disk of the archive is full: less than min_free is left, or max_size is reached");
@@ -172,6 +207,35 @@ void service::impl::watch_masters()
         announce(std::move(e), name);
     }
     std::erase_if(watching.masters, [&](const auto& t) { return !masters.contains(t.first); });
+}
+
+/// What cannot be mended any more, but must be known: an event on the first day of each, and health for a
+/// day.
+void service::impl::watch_mishaps()
+{
+    const auto event = [](const char* name, int severity, std::string words) {
+        format::formatter::event e;
+        e.type = "health";
+        e.name = name;
+        e.severity = severity;
+        e.time = now_ms();
+        e.message = std::move(words);
+        return e;
+    };
+    for (const auto& [name, d] : destinations)
+    {
+        const auto lost = d.delivery->now().lost;
+        if (is_news(watching.lost[name], lost))
+            d.delivery->announce(event("Breaches were dropped", 9, lost_words(name, lost)));
+    }
+    for (const auto& [name, m] : masters)
+    {
+        const auto reused = m.poller ? m.poller->status().reused_pbids : 0;
+        if (is_news(watching.reused[name], reused))
+            announce(event("Ids are used again", 6, reused_words(name, reused)), name);
+    }
+    std::erase_if(watching.lost, [&](const auto& l) { return !destinations.contains(l.first); });
+    std::erase_if(watching.reused, [&](const auto& r) { return !masters.contains(r.first); });
 }
 
 /// Once a day for each certificate that ends within 14 days.
@@ -291,7 +355,7 @@ void service::impl::beat()
         e.severity = 1;
         e.time = now_ms();
         e.count = s.lag;
-        e.message = "alive; polls " + counted(polled, "master") +
+        e.message = "alive; polls " + counted(polled, "master", "masters") +
                     (gone.empty() ? "" : ", cannot poll " + gone) + "; " + std::to_string(s.lag) + " waiting";
         d.delivery->announce(std::move(e));
     }
@@ -310,6 +374,7 @@ awaitable<void> service::impl::watch()
         {
             next_facts = clock::now() + destinations_every;
             watch_certificates();
+            watch_mishaps();
             for (const auto& [name, d] : destinations)
                 watching.rates[name].look(d.delivery->now().confirmed, now_ms());
             std::erase_if(watching.rates, [&](const auto& r) { return !destinations.contains(r.first); });

@@ -40,7 +40,16 @@ struct watch_state
         clock::time_point since{};
         bool announced = false;
     };
-    std::map<std::string, trouble> masters;            ///< that cannot be polled
+    /// Something that is over when it is counted and must not go unseen: told of for a day since it last
+    /// grew.
+    struct mishap
+    {
+        std::int64_t count = 0;
+        std::int64_t at = 0;  ///< ms, when it last grew; 0 never
+    };
+    std::map<std::string, trouble> masters;  ///< that cannot be polled
+    std::map<std::string, mishap> lost;      ///< destination -> breaches dropped that it had not got
+    std::map<std::string, mishap> reused;    ///< master -> breaches under ids that were archived before
     std::map<std::string, std::int64_t> certificates;  ///< "master acme" -> ms, when last warned of
     disk disk_is = disk::ok;
     std::int64_t disk_free = -1;  ///< bytes; -1 unknown

@@ -199,7 +199,7 @@ def quiet(masters=1, seconds=30, warm_up=15, **way):
                 "written": w.written() - written, "peak_mib": w.peak_mib(), "seconds": passed}
 
 
-def steady(masters, each, **way):
+def steady(masters, each, rounds=1, **way):
     """CPU per breach where masters that are polled all the time get some news each: what polling alone costs is taken off."""
     with Way(masters=masters, generate=0, interval="10s", **way) as w:
         w.start()
@@ -209,10 +209,12 @@ def steady(masters, each, **way):
         time.sleep(10)
         rate = (w.exact_cpu() - idle) / (time.monotonic() - start)
         before, start = w.exact_cpu(), time.monotonic()
-        w.sim.generate(each)
-        w.wait_delivered(masters * each)
+        for done in range(1, rounds + 1):
+            w.sim.generate(each)
+            w.wait_delivered(done * masters * each)
         used, passed = w.exact_cpu() - before, time.monotonic() - start
-        return {"masters": masters, "breaches": masters * each, "cpu_us": (used - rate * passed) * 1e6 / (masters * each),
+        breaches = rounds * masters * each
+        return {"masters": masters, "breaches": breaches, "cpu_us": (used - rate * passed) * 1e6 / breaches,
                 "idle_share": rate, "peak_mib": w.peak_mib(), "wall": passed}
 
 

@@ -271,6 +271,9 @@ class Faults(RigTest):
         self.bridge.wait_for_log(r"ids again")
         got = self.keys()
         self.assertEqual((len(got), set(got)), (60, before | after))
+        self.assertEqual(self.bridge.status()["masters"][0]["reused_pbids"], 30)
+        wait_until(lambda: "master acme uses ids again that were archived with another creation time (30)"
+                   in (self.bridge.http("/readyz", body=True) or b"").decode(), 20, "a reason in /readyz")
 
     def test_huge_answer(self):
         """Padded to 100 MB: taken as it streams, or refused with words; memory stays flat, nothing is lost."""

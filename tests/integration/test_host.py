@@ -1,6 +1,7 @@
 """Faults of the host: damaged and unwritable files, a full disk, no descriptors, a clock that jumps, a second bridge, a stop in the
 middle of the start. Whatever it is, the other masters go on, and nothing is missing when it is mended."""
 import glob
+import json
 import os
 import random
 import re
@@ -423,6 +424,21 @@ class Disk(HostTest):
             newest = {("acme", e["pbid"], e["created"]) for e in sim.expected()[-50:]}
             wait_until(lambda: newest <= set(self.arrived(dead[b])), 60, "the newest at the one that was dead", every=0.3)
             self.assert_no_repeats(living[b])
+        # The count is right, and every place that speaks of it names the destination.
+        for b in (self.bridge, free):
+            wait_until(lambda: {d["name"]: d for d in b.status()["destinations"]}["dead"]["lag"] == 0, 60, "the rest at the one that was dead")
+            never = self.expected() - set(self.arrived(dead[b]))
+            states = {d["name"]: d for d in b.status()["destinations"]}
+            self.assertEqual((states["dead"]["lost"], states["siem"]["lost"]), (len(never), 0))
+            self.assertIn(f'dtbridge_lost_total{{destination="dead"}} {len(never)}\n'.encode(), b.http("/metrics", body=True))
+            ready = wait_until(lambda: (r := json.loads(b.http("/readyz", body=True)))["reasons"] and r, 20, "a reason")
+            self.assertTrue(ready["ready"])
+            self.assertIn(f"destination dead lost {len(never)} breaches", " ".join(ready["reasons"]))
+            told = [m for m in dead[b].texts() if "Breaches were dropped" in m or "lost" in m and '"event":"health"' in m]
+            self.assertEqual(len(told), 1, "said once to whom it concerns")
+            pbid = sorted(never)[0][1]
+            explained = json.loads(run_cli("explain", "--master", "acme", "--pbid", str(pbid), "--json", config=b.config).stdout)
+            self.assertIn('"lost"', json.dumps(explained))
 
 
 class Permissions(HostTest):

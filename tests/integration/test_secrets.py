@@ -12,6 +12,7 @@ import unittest
 import urllib.parse
 
 from rig import Bridge, Collector, Pki, RigTest, Simulator, bridge_binary, run_cli
+from rig.secrets import spellings
 
 PRIVATE = "5ec2e7000000000000000000000000000000aa01"
 OTHER = "5ec2e7000000000000000000000000000000aa02"
@@ -66,16 +67,6 @@ class Proxy:
             b.shutdown(socket.SHUT_WR)
         except OSError:
             pass
-
-
-def spellings(secret):
-    raw = secret.encode()
-    # As it stands, in hex, in an URL, in JSON, and in base64 at each of the three offsets.
-    out = {raw, raw.hex().encode(), urllib.parse.quote(secret, safe="").encode(), json.dumps(secret)[1:-1].encode()}
-    for offset in range(3):
-        text = base64.b64encode(b"\0" * offset + raw)
-        out.add(text[[0, 2, 3][offset]:len(text) - 4 - (4 if offset else 0)])
-    return {s for s in out if len(s) >= 8}
 
 
 class Secrets(RigTest):

@@ -67,6 +67,8 @@ class Bridge:
         self.process = None
         self.starts = 0
         self.prefix = []  # a command that starts the program
+        self.secrets = set()  # what was ever given to token()
+        self.peak_kib = 0  # resident memory, the highest of all lives that were ended here
 
     # configuration
 
@@ -74,6 +76,7 @@ class Bridge:
         path = self.folder / name
         path.write_text(text + "\n")
         path.chmod(0o600)
+        self.secrets.add(text)
         return name
 
     def master(self, sim, name=None, query=None, **keys):
@@ -160,9 +163,23 @@ class Bridge:
     def reload(self):
         self.process.signal(signal.SIGHUP)
 
+    def note_peak(self):
+        if self.process and self.process.alive():
+            try:
+                self.peak_kib = max(self.peak_kib, self.process.resident_kib())
+            except (OSError, IndexError):
+                pass  # it ends just now
+        return self.peak_kib
+
+    def written(self):
+        """Every file that it may have written: logs, state. What it was given (configuration, tokens) is not among them."""
+        return [*self.folder.glob("*.err"), *self.folder.glob("*.out"), *(self.folder / "state").rglob("*")]
+
     def kill(self):
+        self.note_peak()
         self.process.kill()
 
     def stop(self, deadline=10.0):
         """SIGTERM; answers the exit status."""
+        self.note_peak()
         return self.process.stop(deadline)

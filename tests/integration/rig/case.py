@@ -3,22 +3,30 @@ import os
 import sys
 import unittest
 
-from .basics import Folder
+from .basics import BUILD, Folder
+from .bridge import Bridge
+from .secrets import files_with
+
+PEAK_KIB = 64 * 1024  # product.md 10, with ten masters
 
 
 class RigTest(unittest.TestCase):
     """self.folder is a temporary folder; what is given to self.own(x) is stopped or closed at the end. When a test fails the
-    ends of all logs are printed; with DTBRIDGE_KEEP=1 the folder is kept."""
+    ends of all logs are printed; with DTBRIDGE_KEEP=1 the folder is kept. Whatever a test is about, in the end no secret of its
+    bridges lies in what they wrote, and none of them has taken more memory than it may."""
 
     maxDiff = 4000
 
     def setUp(self):
         self.folder = Folder()
+        self.bridges = []
         self.addCleanup(self._finish)
 
     def own(self, thing):
         ends = [getattr(thing, name) for name in ("close", "stop") if hasattr(thing, name)]
         process = getattr(thing, "process", None)
+        if isinstance(thing, Bridge):
+            self.bridges.append(thing)
 
         def end():
             if hasattr(thing, "start") and getattr(thing, "process", None) is None:
@@ -33,8 +41,17 @@ class RigTest(unittest.TestCase):
         problems = getattr(result, "failures", []) + getattr(result, "errors", [])
         return any(getattr(test, "test_case", test) is self for test, _ in problems)
 
+    def _broken_promises(self):
+        for bridge in self.bridges:
+            if bridge.secrets and (found := files_with(bridge.secrets, bridge.written())):
+                yield f"a secret is in {', '.join(str(p.relative_to(self.folder.path)) for p in found)}"
+            # Other builds carry their instruments with them.
+            if BUILD.name == "release" and len(bridge.masters) <= 10 and bridge.peak_kib > PEAK_KIB:
+                yield f"{bridge.name} took {bridge.peak_kib} KiB of memory, more than {PEAK_KIB}"
+
     def _finish(self):
-        if self._failed():
+        broken = list(self._broken_promises())
+        if self._failed() or broken:
             print(f"\n--- logs of {self.id()} ---", file=sys.stderr)
             for path in sorted(self.folder.path.rglob("*")):
                 if path.suffix in (".err", ".out") and path.is_file() and path.stat().st_size and path.parent.name != "out":
@@ -44,3 +61,4 @@ class RigTest(unittest.TestCase):
                 self.folder.keep = True
                 print(f"--- kept: {self.folder.path}", file=sys.stderr)
         self.folder.close()
+        self.assertEqual(broken, [])
