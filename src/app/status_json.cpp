@@ -49,6 +49,7 @@ boost::json::object to_json(const poll::master_status& m, std::int64_t archive_b
         o["skew_seconds"] = *m.skew_seconds;
     else
         o["skew_seconds"] = nullptr;
+    o["by_activity"] = m.by_activity;
     o["error"] = m.error;
     o["archived"] = m.archived;
     o["late"] = m.late;

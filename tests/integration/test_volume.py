@@ -2,6 +2,7 @@
 import sqlite3
 import time
 import unittest
+import urllib.parse
 
 from rig import BUILD, Bridge, Collector, RigTest, Simulator, bridge_binary, wait_until
 from rig.basics import slow_build
@@ -41,6 +42,25 @@ class Volume(RigTest):
         wait_until(lambda: not self.sim.state(False)["faults"], 60, "the huge answer was not asked for")
         self.bridge.wait_for_log("the master answers", 240 * slow_build())
         self.collector.wait_for(50, 60)
+        self.sim.generate(5)
+        self.collector.wait_for(55, 60)
+        self.assert_small()
+        self.assertEqual(self.collector.count(), 55)
+
+    def test_answer_over_the_bound(self):
+        """100 MB for two hours is over the 64 MiB that such an answer may have: given up, and asked for in shorter windows."""
+        self.begin(generate=50, span="90m", no_gzip=True)
+        self.bridge.master(self.sim, backfill="2h", timeout=f"{int(60 * slow_build())}s", interval="1s")
+        self.sim.fault("huge", bytes=100_000_000, count=1, **{"with": "elements"})
+        self.bridge.start()
+        self.bridge.wait_for_log("the answer is too large", 60 * slow_build())
+        self.collector.wait_for(50, 60)
+
+        def spans():
+            asked = [urllib.parse.parse_qs(urllib.parse.urlsplit(t).query) for t in self.sim.state()["last_targets"] if "/modelbreaches?" in t]
+            return [int(q["endtime"][0]) - int(q["starttime"][0]) for q in asked]
+        self.assertEqual(spans()[0], 3_600_000)
+        self.assertLessEqual(spans()[1], 3_600_000 // 2 + 60_000)
         self.sim.generate(5)
         self.collector.wait_for(55, 60)
         self.assert_small()

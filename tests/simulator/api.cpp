@@ -434,6 +434,8 @@ void serve_api(master& m, connection& c, SSL_CTX* tls)
     if (fault == "tls_refused")
     {
         c.refuse_handshake();
+        std::lock_guard guard(m.lock);
+        ++m.handshake_failures;
         return;
     }
     if (tls && !c.handshake(tls))
