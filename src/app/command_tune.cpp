@@ -112,22 +112,6 @@ std::int64_t alerts_per_day(const parsed& said)
     return n;
 }
 
-std::string json_text(std::string_view s)
-{
-    std::string out = "\"";
-    for (const char c : text::to_valid_utf8(s))
-    {
-        const auto byte = static_cast<unsigned char>(c);
-        if (c == '"' || c == '\\')
-            out.append(1, '\\').append(1, c);
-        else if (byte < 0x20 || byte == 0x7f)
-            out += "\\u00" + text::hex(std::string_view(&c, 1));
-        else
-            out += c;
-    }
-    return out + '"';
-}
-
 /// One breach of --show.
 std::string shown_breach(
     const read_breach& r, const breach& b, const tune::verdict& v, const tune::analysis& figures, bool json)
@@ -136,10 +120,10 @@ std::string shown_breach(
     const auto model = tune::model_name(b);
     if (json)
         return std::string("{\"change\":\"") + (v.added() ? "added" : "removed") +
-               "\",\"master\":" + json_text(r.master) + ",\"pbid\":" + std::to_string(b.key.pbid) +
-               ",\"created\":" + std::to_string(b.key.created) + ",\"model\":" + json_text(model) +
-               ",\"score\":" + (b.score ? b.score->text() : "null") + ",\"reason\":" + json_text(reason) +
-               ",\"against_reason\":" + json_text(against) + "}\n";
+               "\",\"master\":" + text::quoted(r.master) + ",\"pbid\":" + std::to_string(b.key.pbid) +
+               ",\"created\":" + std::to_string(b.key.created) + ",\"model\":" + text::quoted(model) +
+               ",\"score\":" + (b.score ? b.score->text() : "null") + ",\"reason\":" + text::quoted(reason) +
+               ",\"against_reason\":" + text::quoted(against) + "}\n";
     return rfc3339_ms(b.key.created) + "  " + r.master + "  " + std::to_string(b.key.pbid) + "  " +
            (b.score ? b.score->text() : "-") + "  " + text::printable(model, 200) + "\n    " +
            (v.added() ? "+ " : "- ") + text::printable(reason, 400) + "\n    " + (v.added() ? "- " : "+ ") +

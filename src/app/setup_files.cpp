@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <dtbridge/core/text.hpp>
 #include <dtbridge/core/time.hpp>
 
 #include "app/command.hpp"
@@ -27,36 +28,18 @@ namespace fs = std::filesystem;
     throw action_error(what + ": " + std::strerror(error));
 }
 
-/// A TOML basic string (TOML 1.0, "String").
-std::string toml_string(std::string_view s)
-{
-    static constexpr char digits[] = "0123456789abcdef";
-    std::string out = "\"";
-    for (const char c : s)
-    {
-        const auto b = static_cast<unsigned char>(c);
-        if (c == '"' || c == '\\')
-            (out += '\\') += c;
-        else if (b < 0x20 || b == 0x7f)
-            ((out += "\\u00") += digits[b >> 4]) += digits[b & 15u];
-        else
-            out += c;
-    }
-    return out + '"';
-}
-
 std::string or_else(const std::string& value, const char* stand_in)
 {
-    return toml_string(value.empty() ? stand_in : value);
+    return text::quoted(value.empty() ? stand_in : value);
 }
 
 std::string tls_line(const std::string& ca, const std::string& pin)
 {
     std::string keys;
     if (!ca.empty())
-        keys = "ca_file = " + toml_string(fs::absolute(ca).lexically_normal().string());
+        keys = "ca_file = " + text::quoted(fs::absolute(ca).lexically_normal().string());
     if (!pin.empty())
-        keys += (keys.empty() ? "" : ", ") + ("fingerprint_sha256 = " + toml_string(pin));
+        keys += (keys.empty() ? "" : ", ") + ("fingerprint_sha256 = " + text::quoted(pin));
     return keys.empty() ? "" : "tls = { " + keys + " }\n";
 }
 
@@ -161,19 +144,19 @@ std::string render(const setup_draft& d)
         "# Written by `dtbridge setup`. docs/configuration.md and dtbridge.toml(5) explain every key;\n"
         "# `dtbridge check` validates this file, `systemctl reload dtbridge` makes a change take effect.\n\n";
     if (!d.state_dir.empty())
-        out += "[service]\nstate_dir = " + toml_string(d.state_dir) + "\n\n";
+        out += "[service]\nstate_dir = " + text::quoted(d.state_dir) + "\n\n";
     out += "[[master]]\nname = " + or_else(d.master, "master") + '\n';
     out += "url = " + or_else(d.url, "https://master.invalid") + '\n';
     out += "public_token = " + or_else(d.public_token, "0") + '\n';
-    out += "private_token_file = " + toml_string(token_file_of(d)) + '\n';
+    out += "private_token_file = " + text::quoted(token_file_of(d)) + '\n';
     out += tls_line(d.master_ca, d.master_pin);
     out += "\n[[destination]]\nname = " + or_else(d.destination, "siem") + '\n';
     if (!d.profile.empty())
-        out += "profile = " + toml_string(d.profile) + '\n';
+        out += "profile = " + text::quoted(d.profile) + '\n';
     if (!d.transport.empty())
-        out += "transport = " + toml_string(d.transport) + '\n';
+        out += "transport = " + text::quoted(d.transport) + '\n';
     out += "address = " + or_else(d.address, "siem.invalid") + '\n';
-    out += "rules = " + toml_string(rules_of(d.stage)) + '\n';
+    out += "rules = " + text::quoted(rules_of(d.stage)) + '\n';
     out += tls_line(d.destination_ca, d.destination_pin);
     return out;
 }

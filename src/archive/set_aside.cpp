@@ -16,32 +16,6 @@ namespace dtbridge
 namespace
 {
 
-void append_json_string(std::string& out, std::string_view utf8)
-{
-    static constexpr char digits[] = "0123456789abcdef";
-    out += '"';
-    for (char c : utf8)
-    {
-        auto u = static_cast<unsigned char>(c);
-        if (c == '"' || c == '\\')
-        {
-            out += '\\';
-            out += c;
-        }
-        else if (u < 0x20 || u == 0x7f)
-        {
-            out += "\\u00";
-            out += digits[u >> 4];
-            out += digits[u & 15];
-        }
-        else
-        {
-            out += c;
-        }
-    }
-    out += '"';
-}
-
 std::string base64(std::string_view bytes)
 {
     static constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -96,11 +70,11 @@ bool write_all(int fd, std::string_view bytes)
 std::string set_aside_line(std::int64_t at, std::string_view reason, std::string_view raw)
 {
     std::string line = "{\"at\":";
-    append_json_string(line, rfc3339_ms(at));
+    text::append_quoted(line, rfc3339_ms(at));
     line += ",\"reason\":";
-    append_json_string(line, text::to_valid_utf8(reason));
+    text::append_quoted(line, reason);
     line += ",\"raw\":";
-    append_json_string(line, text::to_valid_utf8(raw));
+    text::append_quoted(line, raw);
     if (!text::is_valid_utf8(raw))
         line += ",\"base64\":\"" + base64(raw) + "\"";
     line += "}\n";

@@ -65,14 +65,7 @@ spdlog::logger& to_stderr()
 
 std::string json_string(std::string_view s)
 {
-    std::string out = "\"";
-    for (const char c : text::printable(s, max_value))  // well-formed UTF-8 without controls
-    {
-        if (c == '"' || c == '\\')
-            out += '\\';
-        out += c;
-    }
-    return out += '"';
+    return text::quoted(text::printable(s, max_value));
 }
 
 /// As it is where that is plain; quoted, with \" and \\, where a blank or a sign of our own grammar is in it.

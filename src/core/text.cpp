@@ -288,6 +288,49 @@ std::string hex(std::string_view bytes)
     return out;
 }
 
+void append_quoted(std::string& out, std::string_view s)
+{
+    static constexpr char digits[] = "0123456789abcdef";
+    const auto stays = [](unsigned char b) { return b >= 0x20 && b < 0x7f && b != '"' && b != '\\'; };
+    out += '"';
+    for (std::size_t i = 0; i < s.size();)
+    {
+        std::size_t run = i;
+        while (run < s.size() && stays(static_cast<unsigned char>(s[run])))
+            ++run;
+        out.append(s, i, run - i);
+        i = run;
+        if (i == s.size())
+            break;
+        const auto b = static_cast<unsigned char>(s[i]);
+        if (b == '"' || b == '\\')
+        {
+            out += '\\';
+            out += s[i++];
+        }
+        else if (b < 0x80)
+        {
+            out.append("\\u00").append(1, digits[b >> 4]).append(1, digits[b & 15]);
+            ++i;
+        }
+        else
+        {
+            const code_point c = decode(s.substr(i));
+            append_utf8(out, c.well_formed ? c.value : replacement);
+            i += c.size;
+        }
+    }
+    out += '"';
+}
+
+std::string quoted(std::string_view s)
+{
+    std::string out;
+    out.reserve(s.size() + 2);
+    append_quoted(out, s);
+    return out;
+}
+
 std::string printable(std::string_view s, std::size_t max)
 {
     constexpr std::string_view mark = "...";

@@ -26,7 +26,7 @@ std::string list(const std::vector<std::string>& items)
 {
     std::string out = "[";
     for (const auto& item : items)
-        out += (out.size() > 1 ? ", " : "") + toml_string(item);
+        out += (out.size() > 1 ? ", " : "") + text::quoted(item);
     return out + ']';
 }
 
@@ -44,7 +44,7 @@ std::string number(const decimal& d)
 {
     constexpr std::size_t surely_exact = 15;
     auto s = d.text();
-    return s.size() <= surely_exact && s.find('e') == s.npos ? s : toml_string(s);
+    return s.size() <= surely_exact && s.find('e') == s.npos ? s : text::quoted(s);
 }
 
 /// `min_score = 0.4`.
@@ -62,7 +62,7 @@ std::string extras(const rule& r)
         return out;
     out += ", labels = { ";
     for (std::size_t i = 0; i < r.labels.size(); ++i)
-        out += (i == 0 ? "" : ", ") + r.labels[i].first + " = " + toml_string(r.labels[i].second);
+        out += (i == 0 ? "" : ", ") + r.labels[i].first + " = " + text::quoted(r.labels[i].second);
     return out + " }";
 }
 
@@ -121,7 +121,7 @@ void put_throttles(std::string& out, const mapping& m)
     for (const auto& t : m.throttles)
     {
         out += "\n[[throttle]]\nby = " + list(t.by) + "\nlimit = " + std::to_string(t.limit) +
-               "\nper = " + toml_string(format_duration(milliseconds(t.per_ms))) + '\n';
+               "\nper = " + text::quoted(format_duration(milliseconds(t.per_ms))) + '\n';
         if (!t.summary)
             out += "summary = false\n";
     }
@@ -156,23 +156,6 @@ std::optional<std::string> exact_model_key(std::string_view name)
     return {};
 }
 
-std::string toml_string(std::string_view s)
-{
-    constexpr char digits[] = "0123456789abcdef";
-    std::string out = "\"";
-    for (const char c : s)
-    {
-        const auto byte = static_cast<unsigned char>(c);
-        if (c == '"' || c == '\\')
-            out.append(1, '\\').append(1, c);
-        else if (byte < 0x20 || byte == 0x7f)
-            out.append("\\u00").append(1, digits[byte >> 4]).append(1, digits[byte & 15]);
-        else
-            out += c;
-    }
-    return out + '"';
-}
-
 std::string write_mapping(const policy& base, const rewrite& changed)
 {
     const mapping& m = loader::inside(base).file_rules;
@@ -201,7 +184,7 @@ std::string write_mapping(const policy& base, const rewrite& changed)
         if (before != nullptr && !is_glob(*before))
             replaced.push_back(before);
         const auto more = before != nullptr ? extras(*before) : std::string();
-        out += toml_string(each.key.empty() && before != nullptr ? before->key : each.key) + " = " +
+        out += text::quoted(each.key.empty() && before != nullptr ? before->key : each.key) + " = " +
                (more.empty() ? each.min_score : "{ min_score = " + each.min_score + more + " }");
         if (!each.comment.empty())
             out += "  # " + text::printable(each.comment, comment_bytes);
@@ -210,11 +193,11 @@ std::string write_mapping(const policy& base, const rewrite& changed)
     std::sort(replaced.begin(), replaced.end());
     for (const auto& r : m.models)
         if (!std::binary_search(replaced.begin(), replaced.end(), &r))
-            out += toml_string(r.key) + " = " + value_of(r) + '\n';
+            out += text::quoted(r.key) + " = " + value_of(r) + '\n';
     if (!m.devices.empty())
         out += "\n[devices]\n";
     for (const auto& r : m.devices)
-        out += toml_string(r.key) + " = " + value_of(r) + '\n';
+        out += text::quoted(r.key) + " = " + value_of(r) + '\n';
     put_throttles(out, m);
     if (!changed.closing.empty())
         out += '\n';

@@ -214,7 +214,7 @@ void write_model_mapping(const survey& s, const std::string& master, const outpu
         else if (!written.insert(rules::model_identity(*key)).second)
             out("# " + name_of(*m) + ": has its line above  # " + about + "\n");
         else
-            out(rules::toml_string(*key) + " = 0.00  # " + about + "\n");
+            out(text::quoted(*key) + " = 0.00  # " + about + "\n");
     }
     if (s.left_out() > 0)
         out("# " + with_commas(s.left_out()) +

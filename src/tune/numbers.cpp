@@ -161,23 +161,6 @@ std::vector<day_bar> day_bars(const analysis& a, std::size_t most)
     return bars;
 }
 
-std::string json_string(std::string_view s)
-{
-    constexpr char digits[] = "0123456789abcdef";
-    std::string out = "\"";
-    for (const char c : text::to_valid_utf8(s))
-    {
-        const auto byte = static_cast<unsigned char>(c);
-        if (c == '"' || c == '\\')
-            out.append(1, '\\').append(1, c);
-        else if (byte < 0x20 || byte == 0x7f)
-            out.append("\\u00").append(1, digits[byte >> 4]).append(1, digits[byte & 15]);
-        else
-            out += c;
-    }
-    return out + '"';
-}
-
 std::size_t display_width(std::string_view utf8)
 {
     std::size_t columns = 0;

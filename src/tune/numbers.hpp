@@ -48,9 +48,6 @@ struct day_bar
 };
 std::vector<day_bar> day_bars(const analysis& a, std::size_t most);
 
-/// A JSON string with its quotes; what is not UTF-8 becomes U+FFFD.
-std::string json_string(std::string_view s);
-
 /// Columns a terminal needs for it.
 std::size_t display_width(std::string_view utf8);
 /// Cut or filled to exactly that many columns.

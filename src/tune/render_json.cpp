@@ -2,6 +2,7 @@
 
 #include <cstdio>
 
+#include <dtbridge/core/text.hpp>
 #include <dtbridge/core/time.hpp>
 
 #include "tune/numbers.hpp"
@@ -21,7 +22,7 @@ std::string real(double d)
 
 std::string time_or_null(const std::optional<std::int64_t>& ms)
 {
-    return ms ? json_string(rfc3339_ms(*ms)) : "null";
+    return ms ? text::quoted(rfc3339_ms(*ms)) : "null";
 }
 
 class json_page
@@ -31,12 +32,12 @@ public:
 
     void write()
     {
-        std::string s = "{\"rules\":" + json_string(a_.policy().file());
+        std::string s = "{\"rules\":" + text::quoted(a_.policy().file());
         if (compares())
-            s += ",\"against\":" + json_string(a_.against()->file());
+            s += ",\"against\":" + text::quoted(a_.against()->file());
         s += ",\"masters\":[";
         for (std::size_t i = 0; i < r_.masters.size(); ++i)
-            s += (i == 0 ? "" : ",") + json_string(r_.masters[i]);
+            s += (i == 0 ? "" : ",") + text::quoted(r_.masters[i]);
         s += "],\"from\":" + time_or_null(r_.from) + ",\"to\":" + time_or_null(r_.to) +
              ",\"first\":" + time_or_null(a_.first()) + ",\"last\":" + time_or_null(a_.last()) +
              ",\"days\":" + std::to_string(a_.day_count()) + ',' + members(a_.sum()) +
@@ -59,13 +60,13 @@ public:
         for (std::size_t i = 0; i < unnamed.size(); ++i)
         {
             const auto& m = a_.models()[unnamed[i]];
-            s += (i == 0 ? "" : ",") + ("{\"model\":" + json_string(m.name)) +
+            s += (i == 0 ? "" : ",") + ("{\"model\":" + text::quoted(m.name)) +
                  ",\"breaches\":" + std::to_string(m.sum.breaches) + '}';
             flush(s);
         }
         s += "],\"notes\":[";
         for (std::size_t i = 0; i < r_.notes.size(); ++i)
-            s += (i == 0 ? "" : ",") + json_string(r_.notes[i]);
+            s += (i == 0 ? "" : ",") + text::quoted(r_.notes[i]);
         out_(s + "]}\n");
     }
 
@@ -116,7 +117,7 @@ private:
 
     static std::string line_members(const rules::outlined_line& line)
     {
-        auto s = "\"text\":" + json_string(line.text) + ",\"file\":" + json_string(line.file) +
+        auto s = "\"text\":" + text::quoted(line.text) + ",\"file\":" + text::quoted(line.file) +
                  ",\"line\":" + std::to_string(line.line);
         if (line.threshold)
             s += std::string(",\"") + (line.strict ? "above_score" : "min_score") +
@@ -146,10 +147,10 @@ private:
             s += (i == 0 ? "{\"by\":[" : ",{\"by\":[");
             const auto& t = p.throttles()[i];
             for (std::size_t k = 0; k < t.by.size(); ++k)
-                s += (k == 0 ? "" : ",") + json_string(t.by[k]);
+                s += (k == 0 ? "" : ",") + text::quoted(t.by[k]);
             s += "],\"limit\":" + std::to_string(t.limit) +
                  ",\"per_seconds\":" + real(static_cast<double>(t.per_ms) / 1000) +
-                 ",\"file\":" + json_string(p.file()) + ",\"line\":" + std::to_string(t.line) +
+                 ",\"file\":" + text::quoted(p.file()) + ",\"line\":" + std::to_string(t.line) +
                  ",\"held_back\":" + std::to_string(held[i]) + '}';
             flush(s);
         }
@@ -188,8 +189,8 @@ private:
 
     void model(std::string& s, const model_figures& m) const
     {
-        s += "\"model\":" + json_string(m.name) + ",\"uuid\":" + json_string(m.uuid) +
-             ",\"category\":" + json_string(m.category) +
+        s += "\"model\":" + text::quoted(m.name) + ",\"uuid\":" + text::quoted(m.uuid) +
+             ",\"category\":" + text::quoted(m.category) +
              ",\"priority\":" + (m.priority ? std::to_string(*m.priority) : "null") + ',' + members(m.sum) +
              ",\"without_score\":" + std::to_string(m.without_score) +
              ",\"named_by\":" + line_or_null(m.named_by) + ",\"limited_by\":" + line_or_null(m.limited_by);

@@ -56,31 +56,4 @@ void append_compact(std::string& out, std::string_view json)
     }
 }
 
-void append_string(std::string& out, std::string_view s)
-{
-    out += '"';
-    const auto start = out.size();
-    text::append_valid_utf8(out, s);
-    bool plain = true;
-    for (std::size_t i = start; i < out.size() && plain; ++i)
-        plain = out[i] != '"' && out[i] != '\\' && static_cast<unsigned char>(out[i]) >= 0x20;
-    if (!plain)
-    {
-        const std::string raw = out.substr(start);
-        out.resize(start);
-        for (const char c : raw)
-        {
-            if (static_cast<unsigned char>(c) < 0x20)
-            {
-                append_control(out, c);
-                continue;
-            }
-            if (c == '"' || c == '\\')
-                out += '\\';
-            out += c;
-        }
-    }
-    out += '"';
-}
-
 }  // namespace dtbridge::web

@@ -186,12 +186,12 @@ void pull_source::add_line(const archived_breach& a, const std::string& reason, 
     if (order_.envelope && found_ > 0)
         piece_ += ',';
     piece_ += "{\"seq\":" + std::to_string(a.seq) + ",\"master\":";
-    append_string(piece_, order_.master);
+    text::append_quoted(piece_, order_.master);
     piece_ += ",\"archived\":\"" + rfc3339_ms(a.archived) + '"';
     if (parts_.policy)
     {
         piece_ += ",\"reason\":";
-        append_string(piece_, reason);
+        text::append_quoted(piece_, reason);
     }
     if (order_.as == format::kind::json)
     {
@@ -203,7 +203,7 @@ void pull_source::add_line(const archived_breach& a, const std::string& reason, 
         std::string message;
         formatter_.message(scratch_, parts_.info, said, message);
         piece_ += ",\"message\":";
-        append_string(piece_, message);
+        text::append_quoted(piece_, message);
     }
     piece_ += order_.envelope ? "}" : "}\n";
 }
@@ -212,7 +212,7 @@ std::string pull_source::end() const
 {
     const bool more = last_seq_ > position_;
     std::string text = order_.envelope ? "],\"next\":" : "{\"next\":";
-    append_string(text, make_cursor(order_.master, position_));
+    text::append_quoted(text, make_cursor(order_.master, position_));
     text += more ? ",\"more\":true" : ",\"more\":false";
     if (gap_)
         text += ",\"gap\":true";

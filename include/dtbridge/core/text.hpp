@@ -51,6 +51,11 @@ std::optional<std::string> percent_decoded(std::string_view s);
 /// Lower-case hex.
 std::string hex(std::string_view bytes);
 
+/// s in quotes, as a JSON string (RFC 8259 7) that is a TOML basic string as well: quote, backslash, controls
+/// and DEL escaped, what is no UTF-8 made U+FFFD.
+std::string quoted(std::string_view s);
+void append_quoted(std::string& out, std::string_view s);
+
 /// For logs and errors: one printable line, controls and ill-formed bytes made visible as \xNN, at most max
 /// bytes.
 std::string printable(std::string_view s, std::size_t max = 200);

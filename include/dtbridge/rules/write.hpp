@@ -21,9 +21,6 @@ std::string model_identity(std::string_view name);
 /// UTF-8, or has a '*' or '?', which would make it a glob.
 std::optional<std::string> exact_model_key(std::string_view name);
 
-/// A TOML basic string with its quotes. s must be UTF-8.
-std::string toml_string(std::string_view s);
-
 /// One line of [models].
 struct model_choice
 {

@@ -183,4 +183,17 @@ BOOST_AUTO_TEST_CASE(printable_is_one_line_and_bounded)
         BOOST_TEST(text::printable("\xE2\x82\xAC\xE2\x82\xAC\n\xE2\x82\xAC", max).size() <= max);
 }
 
+BOOST_AUTO_TEST_CASE(quoted_is_json_and_toml)
+{
+    // RFC 8259 7 and TOML 1.0 "String": what must be escaped, and nothing else is.
+    BOOST_TEST(text::quoted("") == "\"\"");
+    BOOST_TEST(text::quoted("a b/c") == "\"a b/c\"");
+    BOOST_TEST(text::quoted("say \"hi\" \\ there") == "\"say \\\"hi\\\" \\\\ there\"");
+    BOOST_TEST(text::quoted(std::string_view("\0\t\n\x1f\x7f", 5)) ==
+               "\"\\u0000\\u0009\\u000a\\u001f\\u007f\"");
+    BOOST_TEST(text::quoted("gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80") ==
+               "\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80\"");
+    BOOST_TEST(text::quoted("a\xff\xc3") == "\"a\xef\xbf\xbd\xef\xbf\xbd\"");
+}
+
 BOOST_AUTO_TEST_SUITE_END()

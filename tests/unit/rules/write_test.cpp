@@ -16,7 +16,7 @@ namespace
 
 std::string with_model(const std::string& name, const std::string& score)
 {
-    std::string escaped = toml_string(name);  // for what the tests use, JSON and TOML escape alike
+    std::string escaped = text::quoted(name);  // for what the tests use, JSON and TOML escape alike
     return R"({"pbid":1,"time":1,"score":)" + score + R"(,"model":{"then":{"name":)" + escaped + "}}}";
 }
 
@@ -148,7 +148,7 @@ BOOST_AUTO_TEST_CASE(keys_of_hostile_names)
     {
         const auto key = exact_model_key(name);
         BOOST_REQUIRE_MESSAGE(key, name);
-        const auto p = rules_test::policy_of("[models]\n" + toml_string(*key) + " = \"never\"\n");
+        const auto p = rules_test::policy_of("[models]\n" + text::quoted(*key) + " = \"never\"\n");
         BOOST_TEST(!outline(p).lines().front().by_id);
         breach b;
         std::string json = "{\"pbid\":1,\"model\":{\"name\":\"";

@@ -1,3 +1,4 @@
+#include <dtbridge/core/text.hpp>
 #include <dtbridge/tune/report.hpp>
 
 #include <sstream>
@@ -35,7 +36,7 @@ BOOST_AUTO_TEST_CASE(numbers_for_people)
     BOOST_TEST(fitted("abcdef", 5) == "abc..");
     BOOST_TEST(fitted("\u65e5\u672c\u8a9e", 5) == "\u65e5.. ");
     BOOST_TEST(display_width("\u65e5a\u0301") == 3u);
-    BOOST_TEST(json_string("a\"\\\n\xff") == "\"a\\\"\\\\\\u000a\xef\xbf\xbd\"");
+    BOOST_TEST(text::quoted("a\"\\\n\xff") == "\"a\\\"\\\\\\u000a\xef\xbf\xbd\"");
 }
 
 /// More days than a plot has bars are put together and lose nothing.
