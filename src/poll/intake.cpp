@@ -123,6 +123,10 @@ void intake::take(std::string_view element, bool top_object, std::optional<bad>&
     e.time = b.time;
     e.acknowledged = is_acknowledged(b);
     b.root.find("commentCount").integer(e.comment_count);
+    // The next block of a long answer will be as long; growing by doubling would touch twice the memory. Not
+    // before it has something: while the last one is being written, a thousand masters would hold two each.
+    if (is_long_ && block_.bytes.empty())
+        block_.bytes.reserve(block_bytes);
     spans_.emplace_back(block_.bytes.size(), element.size());
     block_.bytes.append(element);
     block_.elements.push_back(e);
@@ -323,9 +327,7 @@ awaitable<outcome<bool>> intake::flush(std::optional<poll_position> position,
     }
     archive_block out = std::move(block_);
     block_ = archive_block{};
-    // The next one of a long answer will be as long; growing by doubling would touch twice the memory.
-    if (!last)
-        block_.bytes.reserve(block_bytes);
+    is_long_ = !last;
     spans_.clear();
     const auto offered = static_cast<std::int64_t>(out.elements.size());
     const outcome<added> done = co_await store_.add(std::move(out));

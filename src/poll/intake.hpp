@@ -127,6 +127,7 @@ private:
     std::optional<failure> archive_failure_;
     tally tally_;
     bool takes_elements_ = true, is_breach_ = false, mostly_new_ = false;
+    bool is_long_ = false;  ///< more than one block
 };
 
 }  // namespace dtbridge::poll
