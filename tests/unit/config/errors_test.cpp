@@ -491,7 +491,7 @@ const wrong rows[] = {
      11,
      "destination.kafka.sasl_password_file",
      "none.password",
-     "does not exist"},
+     "is missing"},
     {P::at_destination,
      "transport = \"kafka\"\ntopic = \"b\"\nkafka = { sasl_username = \"u\" }\n",
      11,
