@@ -562,14 +562,23 @@ rd_kafka_resp_err_t kafka_connection::hand_over(const batch& b, std::size_t i, m
     void* value = const_cast<char*>(message.data());
     const void* key = label.key.empty() ? nullptr : label.key.data();
     void* back = &m;
+    // By the tags: the header's macros around them are GNU's own C.
     const auto e = library_->producev(producer_->handle(),
-                                      RD_KAFKA_V_TOPIC(topic_.c_str()),
-                                      RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-                                      RD_KAFKA_V_VALUE(value, message.size()),
-                                      RD_KAFKA_V_KEY(key, label.key.size()),
-                                      RD_KAFKA_V_HEADERS(headers),
-                                      RD_KAFKA_V_OPAQUE(back),
-                                      RD_KAFKA_V_END);
+                                      RD_KAFKA_VTYPE_TOPIC,
+                                      topic_.c_str(),
+                                      RD_KAFKA_VTYPE_MSGFLAGS,
+                                      RD_KAFKA_MSG_F_COPY,
+                                      RD_KAFKA_VTYPE_VALUE,
+                                      value,
+                                      message.size(),
+                                      RD_KAFKA_VTYPE_KEY,
+                                      key,
+                                      label.key.size(),
+                                      RD_KAFKA_VTYPE_HEADERS,
+                                      headers,
+                                      RD_KAFKA_VTYPE_OPAQUE,
+                                      back,
+                                      RD_KAFKA_VTYPE_END);
     if (e != RD_KAFKA_RESP_ERR_NO_ERROR)
         library_->headers_destroy(headers);
     return e;
