@@ -4,9 +4,12 @@
 ///
 /// prints "brokers HOST:PORT,.." and then does what is asked on standard input, a line each, answered with
 /// "ok":
-///   down N | up N     broker N (from 1) goes away, comes back
-///   errors N          the next N writes fail in turn: not the leader, timed out at the broker, too few
-///   replicas large N           the next N writes are refused as too large
+///
+///   down N    broker N (from 1) goes away
+///   up N      and comes back
+///   errors N  the next N writes fail, in turn: not the leader, timed out, too few replicas
+///   large N   the next N writes are refused as too large
+///
 /// It ends with its standard input.
 
 #include <array>
