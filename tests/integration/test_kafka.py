@@ -5,7 +5,7 @@ import json
 import time
 import unittest
 
-from rig import Bridge, Collector, Kafka, RigTest, Simulator, bridge_binary, free_port, messages, run_cli, wait_until
+from rig import Bridge, Collector, Gate, Kafka, Pki, RigTest, Simulator, bridge_binary, free_port, messages, run_cli, wait_until
 
 WINDOW = 4096  # messages that may be unconfirmed, and so come twice when the bridge dies
 
@@ -232,6 +232,79 @@ class Checks(RigTest):
         self.bridge.start()
         self.bridge.wait_for_log(r"deliver stream: cannot deliver", 40)
         self.assertNotIn("swordfish", self.bridge.log() + json.dumps(self.bridge.status()))
+
+
+class SignIn(RigTest):
+    """What goes over the wire under TLS and SASL, against a broker that is not librdkafka's. It knows no more than the sign-in, so that
+    every check fails behind it."""
+
+    @classmethod
+    def setUpClass(cls):
+        bridge_binary()
+
+    def setUp(self):
+        super().setUp()
+        self.pki = Pki(self.folder / "pki")
+        self.sim = self.own(Simulator(self.folder, "acme", generate=1, span="2h"))
+
+    def look(self, gate, host="localhost", **keys):
+        """What check --connect says of it."""
+        bridge = Bridge(self.folder.path, f"bridge-{gate.port}")
+        bridge.master(self.sim)
+        bridge.token("kafka.password", "correct horse")
+        bridge.destination("stream", address=f"{host}:{gate.port}", transport="kafka", topic="breaches", **keys)
+        bridge.write()
+        got = run_cli("check", "--connect", config=bridge.config)
+        text = (got.stdout + got.stderr).decode()
+        self.assertEqual(got.returncode, 1, text)
+        self.assertEqual(gate.problems, [])
+        self.assertNotIn("correct horse", text)
+        return text
+
+    def gate(self, **keys):
+        return self.own(Gate(**keys))
+
+    def sasl(self, mechanism, user="bridge"):
+        return {"sasl_mechanism": mechanism, "sasl_username": user, "sasl_password_file": "kafka.password"}
+
+    def test_tls_is_verified(self):
+        trust = {"ca_file": str(self.pki.ca)}
+        gate = self.gate(pki=self.pki)
+        self.look(gate, tls=trust)
+        self.assertEqual(gate.handshakes_failed, 0)
+        self.assertGreater(gate.requests, 0)
+        for tls, wrong in (({}, "the system knows no such CA"), ({"ca_file": str(self.pki.folder / "other-ca.pem")}, "another CA")):
+            gate = self.gate(pki=self.pki)
+            self.assertIn("certificate verify failed", self.look(gate, tls=tls), wrong)
+            self.assertEqual(gate.requests, 0, wrong)
+        self.pki.leaf("elsewhere", names="DNS:elsewhere.test")
+        gate = self.gate(pki=self.pki, server="elsewhere")
+        self.assertIn("certificate verify failed", self.look(gate, tls=trust))
+        self.assertEqual(gate.requests, 0)
+        self.look(gate, tls={"verify": False})
+        self.assertGreater(gate.requests, 0)
+
+    def test_the_client_certificate_is_shown(self):
+        gate = self.gate(pki=self.pki, client_certificate=True)
+        self.look(gate, tls={"ca_file": str(self.pki.ca), "cert_file": str(self.pki.client), "key_file": str(self.pki.client_key)})
+        self.assertIn("client.test", str(gate.certificates[0]["subject"]))
+
+    def test_sasl(self):
+        trust = {"ca_file": str(self.pki.ca)}
+        for mechanism in ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"):
+            for pki in (self.pki, None):
+                with self.subTest(mechanism=mechanism, tls=bool(pki)):
+                    way = {"tls": trust} if pki else {}
+                    gate = self.gate(pki=pki, mechanism=mechanism, user="bridge", password="correct horse")
+                    self.look(gate, kafka=self.sasl(mechanism), **way)
+                    self.assertGreater(gate.passed, 0)
+                    self.assertEqual(gate.refused, 0)
+            with self.subTest(mechanism=mechanism, wrong=True):
+                gate = self.gate(mechanism=mechanism, user="bridge", password="another")
+                self.assertRegex(self.look(gate, kafka=self.sasl(mechanism)), r"stream: FAILED\n[^\n]*SASL[^\n]*no, not so")
+                self.assertEqual(gate.passed, 0)
+        gate = self.gate(mechanism="GSSAPI")
+        self.assertRegex(self.look(gate, kafka=self.sasl("SCRAM-SHA-256")), r"SASL[^\n]*GSSAPI")
 
 
 if __name__ == "__main__":
