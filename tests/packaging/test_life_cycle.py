@@ -115,10 +115,10 @@ Stands for the base system in the solver.
         return self.dnf(tree, "install", "dtbridge-kafka")
 
     def check_kafka(self, test, tree):
-        asked = tree.run("rpm", "-q", "--requires", "dtbridge-kafka").stdout
-        test.assertIn(f"dtbridge = {NEW}\n", asked)
+        asked = self.dnf(tree, "-q", "repoquery", "--installed", "--requires", "dtbridge-kafka").stdout.splitlines()
+        test.assertIn(f"dtbridge = {NEW}", asked)
         test.assertIn("librdkafka >= 1.6", asked)
-        test.assertEqual(tree.run("rpm", "-ql", "dtbridge-kafka").stdout.split(),
+        test.assertEqual(self.dnf(tree, "-q", "repoquery", "--installed", "--list", "dtbridge-kafka").stdout.split(),
                          ["/usr/share/doc/dtbridge-kafka", "/usr/share/doc/dtbridge-kafka/README.md"])
 
     def remove(self, tree):
