@@ -5,7 +5,13 @@ import json
 import time
 import unittest
 
-from rig import Bridge, Collector, Gate, Kafka, Pki, RigTest, Simulator, bridge_binary, free_port, messages, run_cli, wait_until
+from rig import BUILD, Bridge, Collector, Gate, Kafka, Pki, RigTest, Simulator, bridge_binary, free_port, messages, run_cli, wait_until
+
+
+def setUpModule():
+    if "tsan" in BUILD.name:
+        raise unittest.SkipTest("ThreadSanitizer crashes in librdkafka's threads, which are made by thrd_create")
+
 
 WINDOW = 4096  # messages that may be unconfirmed, and so come twice when the bridge dies
 

@@ -55,7 +55,7 @@ void check_all(const std::vector<std::int64_t>& got, std::int64_t first, std::in
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(kafka_deliveries)
+BOOST_AUTO_TEST_SUITE(kafka_deliveries, *boost::unit_test::enable_if<test::kafka_can_run>())
 
 BOOST_AUTO_TEST_CASE(every_breach_once_in_order_with_its_key_and_headers_and_events_too)
 {

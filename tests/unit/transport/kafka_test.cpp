@@ -202,7 +202,7 @@ std::map<std::string, std::string> dumped(const transport::options& o, bool one_
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(kafka)
+BOOST_AUTO_TEST_SUITE(kafka, *boost::unit_test::enable_if<test::kafka_can_run>())
 
 BOOST_AUTO_TEST_CASE(what_librdkafka_is_set_to)
 {
