@@ -50,6 +50,8 @@ find_package(Boost 1.81 CONFIG REQUIRED COMPONENTS json program_options url unit
 find_package(OpenSSL 3.0 REQUIRED)
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
+# Its header alone: the library is loaded when a destination asks for it.
+find_path(RDKAFKA_INCLUDE librdkafka/rdkafka.h REQUIRED)
 find_library(SQLITE_STATIC NAMES libsqlite3.a REQUIRED)
 find_library(ZSTD_STATIC NAMES libzstd.a REQUIRED)
 find_library(ZLIB_STATIC NAMES libz.a REQUIRED)

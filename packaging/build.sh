@@ -1,5 +1,5 @@
 #!/bin/bash
-# Makes a package of this tree: packaging/build.sh deb|rpm [--output FOLDER] [--version VERSION]
+# Makes the packages of this tree, the program's and those that ask for a library more: packaging/build.sh deb|rpm [--output FOLDER] [--version VERSION]
 #
 # From a clean clone on Debian 12, as root or with tests/packages.txt and packaging/packages.txt installed. The same tree gives the same bytes.
 # The packages land in build/packages unless told otherwise; their names are the last lines of the output.
@@ -62,7 +62,7 @@ build_rpm() {
         --define "changelog_date $(date -u -d "@$stamp" '+%a %b %d %Y')" "$tree/packaging/rpm/dtbridge.spec" >"$work/log" 2>&1 ||
         { tail -n 60 "$work/log"; exit 1; }
     cp "$top"/RPMS/*/*.rpm "$output/"
-    (cd "$top"/RPMS/* && ls -- *.rpm)
+    find "$top/RPMS" -name '*.rpm' -printf '%f\n' | sort
 }
 
 "build_$kind" | sed "s|^|$output/|"

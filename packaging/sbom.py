@@ -22,6 +22,7 @@ LIBRARIES = [
     ("libfmt-dev", "fmt", "MIT", "STATIC_LINK"),
     ("libssl-dev", "OpenSSL", "Apache-2.0", "DYNAMIC_LINK"),
     ("libsystemd-dev", "libsystemd", "LGPL-2.1-or-later", "DYNAMIC_LINK"),
+    ("librdkafka-dev", "librdkafka", "BSD-2-Clause", "DYNAMIC_LINK"),  # loaded where a destination is of Kafka
     ("libstdc++6", "libstdc++", "GPL-3.0-or-later WITH GCC-exception-3.1", "DYNAMIC_LINK"),
     ("libc6", "glibc", "LGPL-2.1-or-later", "DYNAMIC_LINK"),
 ]

@@ -3,6 +3,8 @@
 
 #include <boost/json/serialize.hpp>
 
+#include <dtbridge/transport/kafka.hpp>
+
 #include "app/ask.hpp"
 #include "app/command.hpp"
 #include "app/commands.hpp"
@@ -120,6 +122,29 @@ private:
     bool json_;
 };
 
+/// What a configuration needs beside its files. The service starts without and tries again, so that it is no
+/// error of the configuration there.
+void check_libraries(config::loaded& loaded)
+{
+    if (!loaded.ok)
+        return;
+    for (const auto& d : loaded.value.destinations)
+    {
+        if (d.options.transport.kind != transport::protocol::kafka)
+            continue;
+        const auto usable = transport::check_kafka(d.options.transport);
+        if (usable)
+            continue;
+        config::problem p;
+        p.file = loaded.value.file;
+        p.line = d.line;
+        p.key = "destination.transport";
+        p.message = "destination \"" + d.options.name + "\": " + usable.error().detail;
+        loaded.problems.push_back(std::move(p));
+        loaded.ok = false;
+    }
+}
+
 bool check_connect(const parsed& said, const config::loaded& loaded)
 {
     ignore_broken_pipes();
@@ -156,7 +181,8 @@ int check(const arguments& args)
         return exit_done;
     if (said->has("json") && !said->has("connect"))
         throw usage_error("--json goes with --connect");
-    const auto loaded = config::load(said->config(), process_environment());
+    auto loaded = config::load(said->config(), process_environment());
+    check_libraries(loaded);
     const auto errors = print_problems(loaded);
     const auto& c = loaded.value;
     if (loaded.ok)

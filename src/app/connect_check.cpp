@@ -180,6 +180,8 @@ std::string_view name_of(transport::protocol p)
             return "relp";
         case transport::protocol::relp_tls:
             return "relp+tls";
+        case transport::protocol::kafka:
+            return "kafka";
     }
     return "other";
 }
@@ -199,8 +201,14 @@ void add_own_certificate(boost::json::object& o, const net::tls_options& tls)
 }
 
 /// What can be known without sending anything, in words.
-std::string verdict_of(transport::protocol kind, bool own, bool asked)
+std::string verdict_of(const transport::options& options, bool own, bool asked)
 {
+    const auto kind = options.kind;
+    if (kind == transport::protocol::kafka)
+        return "a broker " +
+               std::string(options.kafka.sasl_mechanism.empty() ? "answered" : "took the sign-in") +
+               ", and the topic " + options.kafka.topic +
+               " exists; that this user may write to it is shown by `dtbridge test`";
     if (kind == transport::protocol::udp)
         return "UDP shakes no hands: the name resolves and there is a route, more is not known; `dtbridge "
                "test` "
@@ -236,12 +244,20 @@ awaitable<void> watch(transport::connection& c, doorbell& changed)
 awaitable<boost::json::object> check_destination(const connect_target& target)
 {
     auto options = target.destination.transport;
-    const auto peer = options.addresses[target.address];
-    options.addresses.assign(1, peer);
+    std::string name;
+    if (options.kind == transport::protocol::kafka)
+        for (const auto& a : options.addresses)
+            name += (name.empty() ? "" : ", ") + a.text();
+    else
+    {
+        const auto peer = options.addresses[target.address];
+        options.addresses.assign(1, peer);
+        name = peer.text();
+    }
     boost::json::object o;
     o["kind"] = "destination";
     o["name"] = target.destination.name;
-    o["address"] = peer.text();
+    o["address"] = name;
     o["transport"] = name_of(options.kind);
     auto ex = co_await asio::this_coro::executor;
     const auto began = steady_clock::now();
@@ -260,7 +276,7 @@ awaitable<boost::json::object> check_destination(const connect_target& target)
         std::exception_ptr stopped;
         try
         {
-            if (options.kind != transport::protocol::udp)
+            if (options.kind != transport::protocol::udp && options.kind != transport::protocol::kafka)
                 co_await watch(c, *changed);
         }
         catch (...)
@@ -289,7 +305,7 @@ awaitable<boost::json::object> check_destination(const connect_target& target)
     add_connection(o, *report, options.tls);
     add_own_certificate(o, options.tls);
     if (problem.empty())
-        o["verdict"] = verdict_of(options.kind, !options.tls.cert_file.empty(), report->asked_for_ours);
+        o["verdict"] = verdict_of(options, !options.tls.cert_file.empty(), report->asked_for_ours);
     o["problem"] = std::move(problem);
     co_return o;
 }
@@ -352,7 +368,10 @@ std::vector<connect_target> connect_targets(const std::vector<poll::master_optio
     }
     for (const auto& d : destinations)
     {
-        for (std::size_t i = 0; i < d.options.transport.addresses.size(); ++i)
+        // Brokers are one target: any of them tells of the whole cluster.
+        const auto& way = d.options.transport;
+        const auto count = way.kind == transport::protocol::kafka ? 1 : way.addresses.size();
+        for (std::size_t i = 0; i < count; ++i)
         {
             connect_target t;
             char number[32];

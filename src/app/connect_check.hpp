@@ -18,7 +18,7 @@
 namespace dtbridge::app
 {
 
-/// One master, or one address of a destination.
+/// One master, or one address of a destination (of one to Kafka: all of them).
 struct connect_target
 {
     std::string key;  ///< orders the targets and names one: "1/acme", "2/qradar/00"

@@ -62,6 +62,8 @@ std::string_view name_of(transport::wire w)
             return "datagram";
         case transport::wire::relp:
             return "relp";
+        case transport::wire::kafka:
+            return "kafka";
     }
     return "other";
 }
@@ -71,6 +73,9 @@ std::string verdict_of(transport::protocol kind)
     if (kind == transport::protocol::udp)
         return "handed to the network, and no ICMP error came back within 50 ms; UDP can lose in silence, so "
                "look in the SIEM";
+    if (kind == transport::protocol::kafka)
+        return "confirmed: every in-sync replica of the topic's partition has it; whether the SIEM reads the "
+               "topic, it shows itself";
     if (kind == transport::protocol::tcp || kind == transport::protocol::tls)
         return "confirmed: the collector's kernel acknowledged every byte, and the connection stayed up or "
                "was "
@@ -94,7 +99,8 @@ awaitable<std::string> send_and_wait(connection& c, const transport::batch& b, d
     if (!sent)
         co_return sent.error().detail;
     if (!sent->undeliverable.empty())
-        co_return c.peer() + ": the event is too long for a datagram on this way; lower max_message";
+        co_return c.peer() + ": the event is too long for a " + (b.is_labelled() ? "record" : "datagram") +
+            " on this way; lower max_message";
     const auto until = steady_clock::now() + confirm_limit;
     while (c.confirmed() == 0 && c.now() != connection::state::over)
     {
@@ -103,6 +109,8 @@ awaitable<std::string> send_and_wait(connection& c, const transport::batch& b, d
             co_return c.peer() + ": not confirmed within 15 s; the collector may have it or not";
         co_await changed.wait(left);
     }
+    if (!c.take_refused().empty())
+        co_return c.peer() + ": the event is too large for the topic; raise its max.message.bytes";
     if (c.confirmed() > 0)
         co_return std::string();
     co_return c.reason() ? c.reason()->detail : c.peer() + ": the connection ended before the confirmation";
@@ -138,7 +146,10 @@ awaitable<boost::json::object> send_test_event(const config::destination& d)
         co_return o;
     }
     transport::batch b(frames);
-    b.add(message);
+    transport::message_label label;
+    label.master = e.master;
+    label.format = format::name_of(d.options.format.format);
+    b.add(message, std::move(label));
     const auto bytes = wire_bytes(frames, b);
     o["bytes"] = bytes;
     o["size"] = bytes.size();

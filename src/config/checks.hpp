@@ -64,7 +64,7 @@ void check_enrichment(section& root,
 enum class tls_side { master, destination };
 void check_tls(section s, const context& c, tls_side side, net::tls_options& out);
 
-/// json, cef, leef, header, facility and what else shapes a message. udp: the transport, for max_message.
+/// json, cef, leef, header, facility and what else shapes a message. kind: for the defaults.
 void check_format_keys(section& s, transport::protocol kind, format::options& out);
 
 /// name and formerly: reports grammar, repeats, and a formerly that is still in use. Answers whether the name

@@ -23,50 +23,27 @@ struct policies
     std::map<std::string, std::shared_ptr<const rules::policy>> by_path;
 };
 
-/// kafka is known and not built yet. Answers false where the transport is not usable.
+/// Answers false where the transport is not usable.
 bool check_transport(section& s, protocol& out)
 {
-    const entry* e = s.find("transport");
-    bool right = true;
-    if (e != nullptr)
-    {
-        const std::string& name = e->value.text;
-        bool text = e->value.type == node::kind::string;
-        if (text && name == "kafka")
-        {
-            s.error("transport",
-                    "transport " + in_quotes(name) +
-                        " is not built yet; expected udp, tcp, tls, relp or relp+tls");
-            right = false;
-        }
-        else
-            right = s.read_choice("transport",
-                                  out,
-                                  {{"udp", protocol::udp},
-                                   {"tcp", protocol::tcp},
-                                   {"tls", protocol::tls},
-                                   {"relp", protocol::relp},
-                                   {"relp+tls", protocol::relp_tls}});
-    }
-    for (const entry& member : s.table().members)
-    {
-        bool kafka = member.key == "topic" || member.key.rfind("sasl", 0) == 0;
-        if (!kafka)
-            continue;
-        const entry* known = s.find(member.key);
-        if (known->value.type != node::kind::string || !known->value.text.empty())
-            s.error(
-                member.key,
-                member.key +
-                    " belongs to transport \"kafka\", which is not built yet; expected it to be left out");
-    }
-    return right;
+    if (!s.is_set("transport"))
+        return true;
+    return s.read_choice("transport",
+                         out,
+                         {{"udp", protocol::udp},
+                          {"tcp", protocol::tcp},
+                          {"tls", protocol::tls},
+                          {"relp", protocol::relp},
+                          {"relp+tls", protocol::relp_tls},
+                          {"kafka", protocol::kafka}});
 }
 
 std::uint16_t default_port_of(protocol kind)
 {
     if (transport::is_relp(kind))
         return 2514;
+    if (kind == protocol::kafka)
+        return 9092;
     return kind == protocol::tls ? 6514 : 514;
 }
 
@@ -142,6 +119,125 @@ void check_framing(section& s, bool transport_known, transport::options& out)
         s.error("framing",
                 "RELP has frames of its own; expected framing to be left out, or transport = \"tcp\" or "
                 "\"tls\"");
+    if (given && transport_known && out.kind == protocol::kafka && s.is_explicit("framing"))
+        s.error("framing",
+                "every record of Kafka is one message, without a frame; expected framing to be left out");
+}
+
+/// Only legal characters, and no name that is a folder's: Kafka's own rule for topics.
+bool is_topic(std::string_view name)
+{
+    constexpr std::size_t longest = 249;
+    return !name.empty() && name.size() <= longest && name != "." && name != ".." &&
+           std::all_of(name.begin(), name.end(), [](char c) {
+               return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                      c == '.' || c == '_' || c == '-';
+           });
+}
+
+void check_topic(section& s, std::string& out)
+{
+    std::string topic;
+    if (!s.is_set("topic"))
+        s.error("topic",
+                "is missing; expected the topic that breaches go to, such as \"darktrace.breaches\"");
+    else if (s.read("topic", topic))
+    {
+        if (is_topic(topic))
+            out = topic;
+        else
+            s.error("topic",
+                    "found " + in_quotes(topic) +
+                        "; expected 1 to 249 letters, digits and . _ -, and neither \".\" nor \"..\"");
+    }
+}
+
+void check_sasl(section& s, const context& c, transport::kafka_options& out)
+{
+    static const std::vector<std::string_view> mechanisms = {"", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"};
+    bool right = true;
+    if (const entry* e = s.find("sasl_mechanism"); e != nullptr)
+    {
+        const auto which = s.choice_index("sasl_mechanism", mechanisms);
+        right = which.has_value();
+        if (which)
+            out.sasl_mechanism = mechanisms[*which];
+    }
+    s.read("sasl_username", out.sasl_username);
+    const entry* file = s.find("sasl_password_file");
+    const bool has_file =
+        file != nullptr && !(file->value.type == node::kind::string && file->value.text.empty());
+    std::string path;
+    if (has_file)
+        read_secret(s, "sasl_password_file", c.places, out.sasl_password, path);
+    if (!right)
+        return;
+    if (out.sasl_mechanism.empty())
+    {
+        for (std::string_view key : {"sasl_username", "sasl_password_file"})
+            if (key == "sasl_username" ? !out.sasl_username.empty() : has_file)
+                s.error(
+                    key,
+                    "without effect as long as no sasl_mechanism is set; expected PLAIN, SCRAM-SHA-256 or "
+                    "SCRAM-SHA-512 there, or this to be left out");
+        return;
+    }
+    if (out.sasl_username.empty())
+        s.error("sasl_username", "is missing; expected the user that signs in by " + out.sasl_mechanism);
+    if (!has_file)
+        s.error("sasl_password_file",
+                "is missing; expected a file that holds the password of the user that signs in by " +
+                    out.sasl_mechanism);
+}
+
+/// What of tls = { .. } librdkafka cannot do.
+void check_kafka_tls(section& s, transport::options& out)
+{
+    out.kafka.tls = s.is_set("tls");
+    auto tls = s.subsection("tls");
+    if (!tls)
+        return;
+    if (!out.tls.fingerprint_sha256.empty())
+        tls->error(
+            "fingerprint_sha256",
+            "librdkafka cannot pin a certificate; expected ca_file with the CA of the brokers, or with "
+            "their self-signed certificate");
+    if (!out.tls.server_name.empty())
+        tls->error("server_name",
+                   "brokers tell their own names, and each certificate has to have its broker's; expected "
+                   "server_name to be left out");
+}
+
+void check_kafka(section& s, const context& c, bool transport_known, transport::options& out)
+{
+    if (!transport_known || out.kind != protocol::kafka)
+    {
+        for (std::string_view key : {"topic", "kafka"})
+            if (const entry* e = s.find(key); e != nullptr && transport_known &&
+                                              (e->value.type != node::kind::string || !e->value.text.empty()))
+                s.error(key,
+                        std::string(key) +
+                            " belongs to transport \"kafka\"; expected it to be left out, or transport = "
+                            "\"kafka\"");
+        return;
+    }
+    check_topic(s, out.kafka.topic);
+    check_kafka_tls(s, out);
+    auto kafka = s.subsection("kafka");
+    if (!kafka)
+        return;
+    static const std::vector<std::string_view> codecs = {"none", "gzip", "snappy", "lz4", "zstd"};
+    if (auto which = kafka->choice_index("compression", codecs))
+        out.kafka.compression = codecs[*which];
+    check_sasl(*kafka, c, out.kafka);
+    const bool far = std::any_of(
+        out.addresses.begin(), out.addresses.end(), [](const auto& a) { return !is_loopback(a.host); });
+    if (out.kafka.sasl_mechanism == "PLAIN" && !out.kafka.tls && far)
+        kafka->error(
+            "sasl_mechanism",
+            "PLAIN without TLS sends the password in the clear; expected tls = { .. } beside it ({} for "
+            "the system's CA certificates), or SCRAM-SHA-512");
+    kafka->finish();
 }
 
 void check_pace(section& s, bool transport_known, deliver::destination_options& out)
@@ -350,7 +446,8 @@ void check_destination(section& written,
     {
         check_tls(std::move(*tls), c, tls_side::destination, o.transport.tls);
         bool changed = !(o.transport.tls == net::tls_options{});
-        if (changed && transport_known && !transport::is_tls(o.transport.kind))
+        if (changed && transport_known && !transport::is_tls(o.transport.kind) &&
+            o.transport.kind != protocol::kafka)
         {
             const bool relp = o.transport.kind == protocol::relp;
             const std::string now = relp ? "relp" : o.transport.kind == protocol::udp ? "udp" : "tcp";
@@ -360,6 +457,8 @@ void check_destination(section& written,
                           in_quotes(relp ? "relp+tls" : "tls"));
         }
     }
+    check_kafka(s, c, transport_known, o.transport);
+    out.line = s.line_of("transport");
     check_format_keys(s, o.transport.kind, o.format);
     o.transport.max_message = o.format.max_message;
     check_pace(s, transport_known, o);

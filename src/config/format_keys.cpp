@@ -171,10 +171,13 @@ void check_leef(section s, format::options& out)
     s.finish();
 }
 
-void check_header(section& s, format::options& out)
+void check_header(section& s, protocol kind, format::options& out)
 {
     out.header =
         out.format == format::kind::json ? format::header_kind::rfc5424 : format::header_kind::rfc3164;
+    // Who reads a topic is no syslog receiver.
+    if (kind == protocol::kafka)
+        out.header = format::header_kind::none;
     s.read_choice("header",
                   out.header,
                   {{"rfc5424", format::header_kind::rfc5424},
@@ -280,7 +283,7 @@ void check_format_keys(section& s, protocol kind, format::options& out)
     s.read_choice("format",
                   out.format,
                   {{"json", format::kind::json}, {"cef", format::kind::cef}, {"leef", format::kind::leef}});
-    check_header(s, out);
+    check_header(s, kind, out);
     if (auto json = s.subsection("json"))
         check_json(std::move(*json), out);
     if (auto cef = s.subsection("cef"))

@@ -104,6 +104,8 @@ void delivery::impl::new_connector()
     }
     else if (transport::is_relp(o.transport.kind))
         b.messages = std::min(b.messages, bounds.relp_window);
+    else if (o.transport.kind == transport::protocol::kafka)
+        b = bounds.kafka_window;
     window = transport::send_window(b);
     other_way = false;
 }

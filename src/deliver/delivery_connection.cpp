@@ -25,8 +25,11 @@ constexpr std::size_t most_words = 16;
 
 bool same_way(const transport::options& a, const transport::options& b)
 {
-    return a.kind == b.kind && a.addresses == b.addresses && transport::wire_of(a) == transport::wire_of(b) &&
-           a.tls == b.tls;
+    const bool same = a.kind == b.kind && a.addresses == b.addresses &&
+                      transport::wire_of(a) == transport::wire_of(b) && a.tls == b.tls;
+    if (!same || a.kind != transport::protocol::kafka)
+        return same;
+    return a.kafka == b.kafka && a.max_message == b.max_message;
 }
 
 void delivery::impl::failing(const failure& why)
@@ -96,6 +99,8 @@ void delivery::impl::collect()
     if (!conn)
         return;
     const auto confirmed = conn->confirmed();
+    const auto refused = conn->take_refused();
+    auto next = refused.begin();
     while (!flights.empty())
     {
         auto& f = flights.front();
@@ -104,6 +109,8 @@ void delivery::impl::collect()
             if (taken == confirmed)
                 break;
             ++taken;
+            for (; next != refused.end() && next->batch <= taken; ++next)
+                refuse(f, *next);
             window.confirmed(f.messages, f.bytes);
             count.confirmed += f.record.sent;
             count.last_confirmed = now_ms();
@@ -112,6 +119,31 @@ void delivery::impl::collect()
             arrived(f);
         flights.pop_front();
     }
+}
+
+void delivery::impl::refuse(flight& f, const transport::refused_message& r)
+{
+    if (!f.from)
+    {
+        --count.events;
+        ++count.events_dropped;
+        return;
+    }
+    --count.sent;
+    cannot_go(f, f.contents[r.place], r.size);
+}
+
+void delivery::impl::cannot_go(flight& f, const sent_breach& b, std::size_t size)
+{
+    auto& m = *f.from;
+    std::string why =
+        "no datagram to this collector can carry it (" + std::to_string(size) + " bytes): lower max_message";
+    if (connector->settings().kind == transport::protocol::kafka)
+        why = "too large for the topic (" + std::to_string(size) +
+              " bytes): lower max_message, or raise max.message.bytes of the topic";
+    pass_over(m, f, b.seq, b.key, b.seq > m.too_long, why);
+    m.too_long = std::max(m.too_long, b.seq);
+    --f.record.sent;
 }
 
 void delivery::impl::arrived(flight& f)

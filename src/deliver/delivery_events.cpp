@@ -94,7 +94,15 @@ awaitable<void> delivery::impl::send_event()
         co_return;
     }
     batch.clear();
-    batch.add(message);
+    if (batch.is_labelled())
+    {
+        transport::message_label l;
+        l.master = event.master;
+        l.format = format::name_of(with.options.format.format);
+        batch.add(message, std::move(l));
+    }
+    else
+        batch.add(message);
     flight f;
     f.by = current;
     f.messages = 1;

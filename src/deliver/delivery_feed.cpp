@@ -171,7 +171,7 @@ flight delivery::impl::prepare(const std::shared_ptr<feed>& m, const archive_spa
         if (is_before_start(*m, created))
             count.passed_over += fresh;
         else if (auto read = scratch.read(a.body); !read)
-            pass_over(*m, f, a, fresh, read.error().detail);
+            pass_over(*m, f, a.seq, a.key, fresh, read.error().detail);
         else if (!decide(*m, f, a, next, created, fresh))
             break;  // does not fit: decided again with the next batch, what it counts is counted then
         f.record.last_seq = a.seq;
@@ -215,7 +215,7 @@ bool delivery::impl::decide(
         const auto became = with.formatter->message(scratch, m.info, said, message);
         if (became == format::verdict::undeliverable)
         {
-            pass_over(m, f, a, fresh, "does not fit max_message, not even shortened");
+            pass_over(m, f, a.seq, a.key, fresh, "does not fit max_message, not even shortened");
         }
         else
         {
@@ -223,7 +223,10 @@ bool delivery::impl::decide(
             const auto free = window.bytes_free();
             if (batch.count() > 0 && bytes > std::min(free, bounds.batch_bytes))
                 return false;
-            batch.add(message);
+            if (batch.is_labelled())
+                batch.add(message, label_of(m, a.key));
+            else
+                batch.add(message);
             in_batch.push_back(place);
             ++f.record.sent;
             count.shortened += fresh && became == format::verdict::shortened;
@@ -236,6 +239,16 @@ bool delivery::impl::decide(
     if (fresh)
         count_decision(said, throttled);
     return true;
+}
+
+transport::message_label delivery::impl::label_of(const feed& m, const breach_key& key) const
+{
+    transport::message_label l;
+    l.key = m.info.name + '/' + device_of(scratch);
+    l.master = m.info.name;
+    l.pbid = std::to_string(key.pbid);
+    l.format = format::name_of(current->with.options.format.format);
+    return l;
 }
 
 bool delivery::impl::is_throttled(
@@ -268,12 +281,12 @@ bool delivery::impl::is_throttled(
 }
 
 void delivery::impl::pass_over(
-    const feed& m, flight& f, const archived_breach& a, bool fresh, const std::string& why)
+    const feed& m, flight& f, std::int64_t seq, const breach_key& key, bool fresh, const std::string& why)
 {
     if (fresh)
-        undeliverable(m, a.key, why);
+        undeliverable(m, key, why);
     ++f.record.undeliverable;
-    f.record.withheld.push_back({a.seq, withheld_breach::cause::undeliverable, text::printable(why, 300)});
+    f.record.withheld.push_back({seq, withheld_breach::cause::undeliverable, text::printable(why, 300)});
 }
 
 awaitable<bool> delivery::impl::send(flight f, const archive_span& span, std::uint64_t at)
@@ -282,6 +295,9 @@ awaitable<bool> delivery::impl::send(flight f, const archive_span& span, std::ui
     window.sent(f.messages, f.bytes);
     count.sent += static_cast<std::int64_t>(f.messages);
     count.bytes += static_cast<std::int64_t>(f.bytes);
+    if (batch.is_labelled())
+        for (const auto place : in_batch)
+            f.contents.push_back({span.breaches[place].seq, span.breaches[place].key});
     // In the air before the first byte is: what a cancellation cuts off counts as unconfirmed.
     take_off(std::move(f));
     auto* mine = &flights.back();
@@ -293,14 +309,7 @@ awaitable<bool> delivery::impl::send(flight f, const archive_span& span, std::ui
     {
         // The flight is still there: a batch is confirmed only after send() told of it.
         const auto& a = span.breaches[in_batch[i]];
-        pass_over(*m,
-                  *mine,
-                  a,
-                  a.seq > m->too_long,
-                  "no datagram to this collector can carry it (" + std::to_string(batch.piece(i).size()) +
-                      " bytes): lower max_message");
-        m->too_long = std::max(m->too_long, a.seq);
-        --mine->record.sent;
+        cannot_go(*mine, {a.seq, a.key}, batch.piece(i).size());
         --count.sent;
     }
     co_return true;

@@ -102,6 +102,13 @@ struct feed
     std::int64_t lag() const { return std::max<std::int64_t>(0, store->last_seq() - done); }
 };
 
+/// Which breach a message of a batch is.
+struct sent_breach
+{
+    std::int64_t seq = 0;
+    breach_key key = {};
+};
+
 /// A span of one master's archive on its way: a batch that was sent, or breaches behind one that need no
 /// sending. A bridge event is of no master, and nothing follows from its confirmation.
 struct flight
@@ -111,7 +118,8 @@ struct flight
     confirmed_batch record;
     std::size_t messages = 0;  // of the batch; 0: nothing to send
     std::size_t bytes = 0;
-    std::int64_t archived = 0;  // ms, of the last breach
+    std::int64_t archived = 0;          // ms, of the last breach
+    std::vector<sent_breach> contents;  // of the batch; where the collector may refuse single messages
     bool is_batch() const { return messages > 0; }
 };
 
@@ -168,6 +176,8 @@ struct delivery::impl
     void connection_changed();
     /// Takes in what the transport confirmed.
     void collect();
+    /// A message of a batch that was otherwise confirmed.
+    void refuse(flight& f, const transport::refused_message& r);
     /// f and everything of its master before it is done.
     void arrived(flight& f);
     void done(flight& f);
@@ -210,7 +220,16 @@ struct delivery::impl
     /// repeat is neither asked nor counted again.
     bool is_throttled(
         feed& m, flight& f, const archived_breach& a, std::int64_t created, bool always, bool fresh);
-    void pass_over(const feed& m, flight& f, const archived_breach& a, bool fresh, const std::string& why);
+    void pass_over(const feed& m,
+                   flight& f,
+                   std::int64_t seq,
+                   const breach_key& key,
+                   bool fresh,
+                   const std::string& why);
+    /// The same for what the transport or the collector takes in no way. Not taken off count.sent here.
+    void cannot_go(flight& f, const sent_breach& b, std::size_t size);
+    /// What goes beside the message of what is in scratch.
+    transport::message_label label_of(const feed& m, const breach_key& key) const;
     /// A write that is under way; by: for which master, null for a bridge event.
     struct in_progress
     {

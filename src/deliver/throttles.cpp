@@ -63,18 +63,6 @@ std::string model_of(const breach& b)
     return value_of(model_path(name.empty() ? string_member(b.then, "uuid") : name));
 }
 
-/// Tells a device of a master from every other: its number, else a name or address of it.
-std::string device_of(const breach& b)
-{
-    std::int64_t did = 0;
-    if (b.device.find("did").integer(did))
-        return "did " + std::to_string(did);
-    for (const char* member : {"hostname", "ip", "macaddress", "devicelabel"})
-        if (const auto s = string_member(b.device, member); !s.empty())
-            return value_of(text::lower(s));
-    return {};
-}
-
 /// As people call it.
 std::string device_words(const breach& b)
 {
@@ -91,6 +79,17 @@ std::int64_t end_of(std::int64_t start, std::int64_t per)
 }
 
 }  // namespace
+
+std::string device_of(const breach& b)
+{
+    std::int64_t did = 0;
+    if (b.device.find("did").integer(did))
+        return "did " + std::to_string(did);
+    for (const char* member : {"hostname", "ip", "macaddress", "devicelabel"})
+        if (const auto s = string_member(b.device, member); !s.empty())
+            return value_of(text::lower(s));
+    return {};
+}
 
 struct throttles::impl
 {

@@ -12,6 +12,7 @@
 #include <dtbridge/net/connect_report.hpp>
 
 #include <transport/address_order.hpp>
+#include <transport/kafka_connection.hpp>
 #include <transport/relp_connection.hpp>
 #include <transport/stream_connection.hpp>
 #include <transport/udp_connection.hpp>
@@ -52,7 +53,8 @@ struct connector::impl
         : ex(std::move(e)),
           settings(std::move(o)),
           times(t),
-          order(settings.addresses.size()),
+          // To Kafka they are one address: any of them tells of the whole cluster.
+          order(settings.kind == protocol::kafka ? 1 : settings.addresses.size()),
           turn(settings.addresses.size(), 0)
     {}
 
@@ -75,6 +77,12 @@ struct connector::impl
         if (settings.kind == protocol::udp)
         {
             auto opened = co_await open_udp(index, std::move(changed));
+            co_return opened;
+        }
+        if (settings.kind == protocol::kafka)
+        {
+            auto opened =
+                co_await kafka_connection::open(ex, settings, times, kafka, report, std::move(changed));
             co_return opened;
         }
         const auto until = std::chrono::steady_clock::now() + times.connect;
@@ -155,6 +163,7 @@ struct connector::impl
     address_order order;
     std::vector<std::size_t> turn;  // per address: which of its resolved addresses (UDP)
     std::size_t current = 0;
+    kafka_memory kafka;
     std::shared_ptr<net::tls_client> client;
     std::array<file_mark, 3> client_marks;
     std::shared_ptr<net::connect_report> report;  // null: nobody asks

@@ -2,6 +2,7 @@
 
 #include <cassert>
 #include <charconv>
+#include <utility>
 
 namespace dtbridge::transport
 {
@@ -41,6 +42,8 @@ wire wire_of(const options& o)
         return wire::datagram;
     if (is_relp(o.kind))
         return wire::relp;
+    if (o.kind == protocol::kafka)
+        return wire::kafka;
     switch (o.frames)
     {
         case framing::newline:
@@ -75,6 +78,7 @@ void append_framed(wire w, std::string_view message, std::string& out)
             break;
         case wire::datagram:
         case wire::relp:
+        case wire::kafka:
             out.append(message);
             break;
     }
@@ -86,10 +90,18 @@ void batch::add(std::string_view message)
     ends_.push_back(bytes_.size());
 }
 
+void batch::add(std::string_view message, message_label l)
+{
+    labels_.resize(ends_.size());
+    labels_.push_back(std::move(l));
+    add(message);
+}
+
 void batch::clear()
 {
     bytes_.clear();
     ends_.clear();
+    labels_.clear();
 }
 
 std::string_view batch::piece(std::size_t i) const
@@ -97,6 +109,12 @@ std::string_view batch::piece(std::size_t i) const
     assert(i < ends_.size());
     auto from = i == 0 ? 0 : ends_[i - 1];
     return std::string_view(bytes_).substr(from, ends_[i] - from);
+}
+
+const message_label& batch::label(std::size_t i) const
+{
+    static const message_label none;
+    return i < labels_.size() ? labels_[i] : none;
 }
 
 }  // namespace dtbridge::transport

@@ -169,7 +169,8 @@ class RootFileSystem(RigTest):
         os.chown(root / "etc/dtbridge/acme.token", 0, 10001)
         (root / "etc/dtbridge/dtbridge.toml").write_text(
             '[[master]]\nname = "acme"\nurl = "https://darktrace.example"\npublic_token = "0123"\nprivate_token_file = "acme.token"\n'
-            '[[destination]]\nname = "siem"\naddress = "siem.example"\ntransport = "tcp"\nrules = "mappings/stage-2.toml"\n')
+            '[[destination]]\nname = "siem"\naddress = "siem.example"\ntransport = "tcp"\nrules = "mappings/stage-2.toml"\n'
+            '[[destination]]\nname = "stream"\naddress = "broker.example"\ntransport = "kafka"\ntopic = "breaches"\n')
         checked = inside("/usr/bin/dtbridge", "check", "--config", "/etc/dtbridge/dtbridge.toml")
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
 

@@ -64,7 +64,8 @@ class Keys(RigTest):
             for key in keys:
                 if documented.get(section, []).count(key) != 1 and not self.alias(head, key):
                     missing.append(f"{section}.{key}")
-                below = self.known(f"[{section}.{key}]", head + f"{key} = {{ {ODD} = 1 }}\n")
+                way = 'transport = "kafka"\n' if key == "kafka" else ""
+                below = self.known(f"[{section}.{key}]", head + way + f"{key} = {{ {ODD} = 1 }}\n")
                 where = f"{section}.query" if key == "query" else key
                 for inner in below or []:
                     if key != "listen_tls" and documented.get(where, []).count(inner) != 1:
@@ -323,7 +324,7 @@ class CommandLines(RigTest):
                 token = self.folder / "credentials" / "acme.token"
                 token.write_text("y")
                 token.chmod(0o600)
-                for name in re.findall(r'(?m)^file = "([^"]+)"', text):
+                for name in re.findall(r'(?m)^(?:file|sasl_password_file) = "([^"]+)"', text):
                     (self.folder / name).write_text("0123456789abcdef0123456789abcdef" + page.stem)
                     (self.folder / name).chmod(0o600)
                 for name in re.findall(r'(?:ca|cert)_file = "([^"]+)"', text):

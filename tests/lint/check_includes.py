@@ -32,7 +32,7 @@ OPTIONS = re.compile(r"(options|tls_options)\.hpp$")
 # Library headers that cost seconds to compile: in no header, public or private.
 NOT_IN_HEADERS = ("boost/beast", "boost/asio/ssl", "sqlite3.h", "toml++/", "spdlog/", "fmt/")
 # Library headers that would make a dependency of ours one of every module that includes us.
-NOT_IN_PUBLIC_HEADERS = ("openssl/", "zstd.h", "zlib.h", "systemd/")
+NOT_IN_PUBLIC_HEADERS = ("openssl/", "zstd.h", "zlib.h", "systemd/", "librdkafka/")
 # Library headers -> the modules whose .cpp files may include them.
 ONLY_IN = {
     "boost/beast": {"net", "web"},
@@ -40,6 +40,7 @@ ONLY_IN = {
     "sqlite3.h": {"db", "app"},  # app: the library's version for `dtbridge version`
     "spdlog/": {"core"},
     "fmt/": {"core"},
+    "librdkafka/": {"transport"},
 }
 
 # Library headers -> the one .cpp file that may include them: it sets up the library in a way that must be the same

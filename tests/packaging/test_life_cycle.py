@@ -33,6 +33,16 @@ class Deb:
                 f"/root/{self.file(version).name}"]
         return tree.run(*argv)
 
+    def install_kafka(self, tree):
+        file = next(PACKAGES.glob(f"dtbridge-kafka_{NEW}_*.deb"))
+        shutil.copy(file, tree / "root")
+        return tree.run("apt-get", "install", "-y", "--no-install-recommends", f"/root/{file.name}")
+
+    def check_kafka(self, test, tree):
+        checked = tree.run("dtbridge", "check", "--config", "/etc/dtbridge/kafka.toml")
+        test.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+        test.assertEqual(tree.run("dpkg-query", "-L", "dtbridge-kafka").stdout.split()[-1].rsplit("/", 1)[0], "/usr/share/doc/dtbridge-kafka")
+
     def remove(self, tree):
         return tree.run("apt-get", "remove", "-y", "dtbridge")
 
@@ -79,6 +89,7 @@ Stands for the base system in the solver.
 
     def prepare(self, tree):
         provides = ["shadow-utils", "/bin/sh", "systemd", "ca-certificates", "rtld(GNU_HASH)"]
+        provides.append("librdkafka = 1.6.1")  # to the solver; the file is not there
         provides += [f"{library}({version})(64bit)" for library, versions in self.SYMBOLS.items() for version in versions]
         repository = tree / "root/repository"
         repository.mkdir()
@@ -88,6 +99,7 @@ Stands for the base system in the solver.
         shutil.copy(next((self.folder / "rpmbuild").glob("RPMS/*/*.rpm")), repository)
         for version in (OLD, NEW):
             shutil.copy(self.file(version), repository)
+        shutil.copy(next(PACKAGES.glob(f"dtbridge-kafka-{NEW}-*.rpm")), repository)
         subprocess.run(["createrepo_c", "-q", repository], check=True, capture_output=True)
         (tree / "root/dnf.conf").write_text("[main]\ngpgcheck=0\nreposdir=/nonexistent\nplugins=0\ninstall_weak_deps=0\n"
                                             "[local]\nname=local\nbaseurl=file:///root/repository\n")
@@ -98,6 +110,16 @@ Stands for the base system in the solver.
     def install(self, tree, version):
         older = version == OLD and (tree / "usr/bin/dtbridge").exists()
         return self.dnf(tree, "downgrade" if older else "install", f"dtbridge-{version}")
+
+    def install_kafka(self, tree):
+        return self.dnf(tree, "install", "dtbridge-kafka")
+
+    def check_kafka(self, test, tree):
+        asked = self.dnf(tree, "-q", "repoquery", "--installed", "--requires", "dtbridge-kafka").stdout.splitlines()
+        test.assertIn(f"dtbridge = {NEW}", asked)
+        test.assertIn("librdkafka >= 1.6", asked)
+        test.assertEqual(self.dnf(tree, "-q", "repoquery", "--installed", "--list", "dtbridge-kafka").stdout.split(),
+                         ["/usr/share/doc/dtbridge-kafka", "/usr/share/doc/dtbridge-kafka/README.md"])
 
     def remove(self, tree):
         return self.dnf(tree, "remove", "dtbridge")
@@ -302,6 +324,19 @@ rules = "mappings/everything.toml"
         self.assertIn(f"dtbridge {OLD} is older than the installed {NEW}", done.stdout + done.stderr)
         self.assertTrue(self.active())
         self.assertIn(f"dtbridge {NEW}", tree.run("dtbridge", "version", check=True).stdout)
+
+        # Kafka is a package more, of the same version.
+        (tree / "root/kafka.toml").write_text(config + '[[destination]]\nname = "stream"\nmasters = ["acme"]\naddress = "broker.example"\n'
+                                                       'transport = "kafka"\ntopic = "breaches"\n')
+        shutil.copy(tree / "root/kafka.toml", tree / "etc/dtbridge/kafka.toml")
+        refused = tree.run("dtbridge", "check", "--config", "/etc/dtbridge/kafka.toml")
+        self.assertEqual(refused.returncode, 1, refused.stdout)
+        self.assertIn("install the package dtbridge-kafka", refused.stderr)
+        done = kind.install_kafka(tree)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        kind.check_kafka(self, tree)
+        (tree / "etc/dtbridge/kafka.toml").unlink()
+        self.assertTrue(self.active())
 
         # Removal keeps state and configuration.
         done = kind.remove(tree)

@@ -52,6 +52,7 @@ struct destination
     deliver::destination_options options;
     std::shared_ptr<const rules::policy> policy;  ///< never null
     std::string fields_text;                      ///< of its field map ("" for JSON)
+    unsigned line = 0;                            ///< of its transport
 };
 
 /// [enrich], or [master.enrich] of one master: the columns of an inventory as labels of a device's breaches.

@@ -50,12 +50,13 @@ struct limits
 {
     transport::timing transport;
     transport::send_window::bounds window;
-    std::size_t udp_window = 64;                               ///< datagrams; product.md 8
-    std::size_t relp_window = 1024;                            ///< messages without an answer
-    std::size_t batch_messages = 64;                           ///< at most; on UDP at most 64 anyway
-    std::size_t batch_bytes = 128u << 10;                      ///< about; one message may be longer
-    std::size_t span_breaches = 128, span_bytes = 256u << 10;  ///< of one read of an archive
-    std::size_t spans_at_once = 4;                             ///< in memory, over all masters
+    std::size_t udp_window = 64;                                  ///< datagrams; product.md 8
+    std::size_t relp_window = 1024;                               ///< messages without an answer
+    transport::send_window::bounds kafka_window{4096, 8u << 20};  ///< librdkafka keeps them in memory
+    std::size_t batch_messages = 64;                              ///< at most; on UDP at most 64 anyway
+    std::size_t batch_bytes = 128u << 10;                         ///< about; one message may be longer
+    std::size_t span_breaches = 128, span_bytes = 256u << 10;     ///< of one read of an archive
+    std::size_t spans_at_once = 4;                                ///< in memory, over all masters
     duration slow_read = std::chrono::seconds(1);  ///< from then on a read occupies none of spans_at_once
     duration first_retry = std::chrono::milliseconds(250), last_retry = std::chrono::seconds(30);
     duration proven = std::chrono::seconds(1);        ///< a connection that is up for that long works

@@ -21,6 +21,9 @@
 namespace dtbridge::deliver
 {
 
+/// Tells a device of a master from every other: its number, else a name or address of it; "" for none.
+std::string device_of(const breach& b);
+
 /// What was held back in a window that is over.
 struct throttle_summary
 {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -10,6 +11,12 @@ namespace dtbridge::format
 {
 
 enum class kind { json, cef, leef };
+/// As the configuration spells it.
+constexpr std::string_view name_of(kind k)
+{
+    return k == kind::json ? "json" : k == kind::cef ? "cef" : "leef";
+}
+
 enum class header_kind { rfc5424, rfc3164, none };
 enum class json_shape { native, api };
 

@@ -1,10 +1,10 @@
 #pragma once
 
-/// Messages to a collector over UDP, TCP, TLS or RELP, and what of them counts as confirmed (product.md 8).
-/// The deciding parts are pure and have headers of their own: framing.hpp, window.hpp, pace.hpp, and in
-/// src/transport the tracker of acknowledgements, the RELP session and the order of addresses. This header is
-/// the thin part around sockets. What to send, when to try again and moving cursors is left to `deliver`.
-/// Tested in tests/unit/transport by vectors, scripts and real sockets on loopback.
+/// Messages to a collector over UDP, TCP, TLS, RELP or Kafka, and what of them counts as confirmed
+/// (product.md 8). The deciding parts are pure and have headers of their own: framing.hpp, window.hpp,
+/// pace.hpp, and in src/transport the tracker of acknowledgements, the RELP session and the order of
+/// addresses. This header is the thin part around sockets. What to send, when to try again and moving cursors
+/// is left to `deliver`. Tested in tests/unit/transport by vectors, scripts and real sockets on loopback.
 
 #include <chrono>
 #include <cstddef>
@@ -39,15 +39,24 @@ struct timing
         std::chrono::milliseconds(10);                   ///< at acknowledgements, while bytes are outstanding
     duration udp_quiet = std::chrono::milliseconds(50);  ///< product.md 8
     duration last_acknowledgements = std::chrono::seconds(2);  ///< after the peer's orderly end
-    duration answer = std::chrono::seconds(30);  ///< RELP: some answer, while messages have none
+    duration answer = std::chrono::seconds(30);  ///< RELP: some answer, while messages have none; Kafka: the
+                                                 ///< report of a message's delivery
 };
 
 /// What became of one batch.
 struct send_report
 {
-    /// Positions in the batch of messages that no datagram can carry (EMSGSIZE). They count as sent for
-    /// confirmed().
+    /// Positions in the batch of messages that no datagram (EMSGSIZE) or record can carry. They count as sent
+    /// for confirmed().
     std::vector<std::size_t> undeliverable;
+};
+
+/// A message of a confirmed batch that the collector said it will never take.
+struct refused_message
+{
+    std::uint64_t batch = 0;  ///< the first of the connection is 1
+    std::size_t place = 0;    ///< in it
+    std::size_t size = 0;     ///< bytes
 };
 
 /// One connection to a collector. All calls from the thread of its executor. The owner calls close() and
@@ -71,6 +80,8 @@ public:
     virtual std::uint64_t confirmed() const = 0;
     /// How many were sent and are not confirmed.
     virtual std::size_t unconfirmed() const = 0;
+    /// What was refused for good of the batches up to confirmed(), in their order, each once.
+    virtual std::vector<refused_message> take_refused() { return {}; }
     virtual state now() const = 0;
     /// When the collector's certificate expires, ms since 1970; 0 where there is none.
     virtual std::int64_t certificate_expires() const { return 0; }
@@ -96,8 +107,8 @@ public:
     connector(const connector&) = delete;
     connector& operator=(const connector&) = delete;
 
-    /// The first address that works. Names are resolved and certificate files read (if they changed) at each
-    /// call. The failure names every address that was tried.
+    /// The first address that works; for Kafka all of them together. Names are resolved and certificate files
+    /// read (if they changed) at each call. The failure names every address that was tried.
     awaitable<outcome<std::unique_ptr<connection>>> connect(notify changed);
     /// Connects to the first address alone, while another one is in use.
     awaitable<outcome<std::unique_ptr<connection>>> connect_first(notify changed);
@@ -110,7 +121,8 @@ public:
     void did_not_work();
 
     const options& settings() const;
-    /// From now on what connecting sees goes there too, failures included. For UDP: the addresses alone.
+    /// From now on what connecting sees goes there too, failures included. For UDP: the addresses alone. For
+    /// Kafka: who answered; and connecting then only looks, where else it may make brokers create the topic.
     void report_to(std::shared_ptr<net::connect_report> report);
 
 private:

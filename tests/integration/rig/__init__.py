@@ -8,6 +8,7 @@ from .basics import BUILD, SHARED, SOURCE, Folder, free_port, wait_until  # noqa
 from .bridge import Bridge, bridge_binary, run_cli  # noqa: F401
 from .case import RigTest  # noqa: F401
 from .collectors import Collector  # noqa: F401
+from .kafka import Gate, Kafka  # noqa: F401
 from .network import Network  # noqa: F401
 from .pki import Pki  # noqa: F401
 from .process import Process  # noqa: F401

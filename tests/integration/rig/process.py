@@ -27,14 +27,14 @@ def _kill_all():
 class Process:
     """A program in a process group of its own; standard output and error go to files in folder."""
 
-    def __init__(self, name, argv, folder, env=None, cwd=None):
+    def __init__(self, name, argv, folder, env=None, cwd=None, stdin=subprocess.DEVNULL):
         self.name = name
         self.argv = [str(a) for a in argv]
         self.out_path = folder / f"{name}.out"
         self.err_path = folder / f"{name}.err"
         with open(self.out_path, "ab") as out, open(self.err_path, "ab") as err:
             self.popen = subprocess.Popen(
-                self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd,
+                self.argv, stdin=stdin, stdout=out, stderr=err, cwd=cwd,
                 env={**os.environ, **(env or {})}, start_new_session=True, preexec_fn=_in_child)
         _running.add(self)
 

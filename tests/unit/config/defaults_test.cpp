@@ -209,6 +209,54 @@ BOOST_AUTO_TEST_CASE(what_depends_on_transport_and_format)
     }
 }
 
+BOOST_AUTO_TEST_CASE(kafka_by_default_and_with_everything)
+{
+    folder f;
+    auto d = only(f, "transport = \"kafka\"\ntopic = \"darktrace.breaches_1-x\"\nformat = \"cef\"\n");
+    BOOST_TEST((d.transport.kind == transport::protocol::kafka));
+    BOOST_TEST(d.transport.addresses.at(0).text() == "siem.example:9092");
+    BOOST_TEST((d.format.header == format::header_kind::none));
+    BOOST_TEST(d.format.max_message == 8192u);
+    BOOST_TEST(d.pace_per_second == 0);
+    const auto& k = d.transport.kafka;
+    BOOST_TEST(k.topic == "darktrace.breaches_1-x");
+    BOOST_TEST(k.compression == "lz4");
+    BOOST_TEST(k.sasl_mechanism == "");
+    BOOST_TEST(k.sasl_username == "");
+    BOOST_TEST(k.sasl_password.empty());
+    BOOST_TEST(!k.tls);
+
+    auto l =
+        f.load(std::string(config_test::master) +
+               "[[destination]]\nname = \"siem\"\naddresses = [\"b1.example\", \"[2001:db8::1]:9093\"]\n"
+               "transport = \"kafka\"\ntopic = \"b\"\nheader = \"rfc5424\"\ntls = {}\n"
+               "kafka = { compression = \"zstd\", sasl_mechanism = \"PLAIN\", sasl_username = \"bridge\", "
+               "sasl_password_file = \"proxy.password\" }\n");
+    BOOST_TEST(config_test::lines_of(l) == "");
+    BOOST_REQUIRE(l.value.destinations.size() == 1u);
+    BOOST_TEST(l.value.destinations[0].line == 9u);
+    d = l.value.destinations[0].options;
+    BOOST_REQUIRE(d.transport.addresses.size() == 2u);
+    BOOST_TEST(d.transport.addresses[0].text() == "b1.example:9092");
+    BOOST_TEST(d.transport.addresses[1].text() == "[2001:db8::1]:9093");
+    BOOST_TEST((d.format.header == format::header_kind::rfc5424));
+    BOOST_TEST(d.transport.kafka.tls);
+    BOOST_TEST(d.transport.kafka.compression == "zstd");
+    BOOST_TEST(d.transport.kafka.sasl_mechanism == "PLAIN");
+    BOOST_TEST(d.transport.kafka.sasl_username == "bridge");
+    BOOST_TEST(d.transport.kafka.sasl_password.equals(config_test::proxy_password));
+
+    // The password stays on this host.
+    for (const char* near : {"127.0.0.1", "localhost", "[::1]:9092"})
+    {
+        l = f.load(
+            std::string(config_test::master) + "[[destination]]\nname = \"siem\"\naddress = \"" + near +
+            "\"\ntransport = \"kafka\"\ntopic = \"b\"\nkafka = { sasl_mechanism = \"PLAIN\", sasl_username = "
+            "\"u\", sasl_password_file = \"proxy.password\" }\n");
+        BOOST_TEST(config_test::lines_of(l) == "");
+    }
+}
+
 BOOST_AUTO_TEST_CASE(the_built_in_field_map_comes_with_cef_and_leef)
 {
     folder f;

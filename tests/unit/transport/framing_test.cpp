@@ -87,6 +87,31 @@ BOOST_AUTO_TEST_CASE(udp_has_no_frames_whatever_is_configured)
     BOOST_TEST((transport::wire_of(o) == wire::datagram));
     o.kind = transport::protocol::tls;
     BOOST_TEST((transport::wire_of(o) == wire::newline));
+    o.kind = transport::protocol::kafka;
+    BOOST_TEST((transport::wire_of(o) == wire::kafka));
+}
+
+BOOST_AUTO_TEST_CASE(a_label_stays_beside_its_message)
+{
+    BOOST_TEST(!transport::batch(wire::relp).is_labelled());
+    transport::batch b(wire::kafka);
+    BOOST_TEST(b.is_labelled());
+    transport::message_label l;
+    l.key = "acme/did 7";
+    l.pbid = "41";
+    b.add("bare");
+    b.add("a\nb", l);
+    l.pbid = "42";
+    b.add("c", l);
+    BOOST_TEST(b.count() == 3u);
+    BOOST_TEST(b.piece(1) == "a\nb");
+    BOOST_TEST(b.label(0).key == "");
+    BOOST_TEST(b.label(1).key == "acme/did 7");
+    BOOST_TEST(b.label(1).pbid == "41");
+    BOOST_TEST(b.label(2).pbid == "42");
+    b.clear();
+    b.add("d");
+    BOOST_TEST(b.label(0).pbid == "");
 }
 
 BOOST_AUTO_TEST_SUITE_END()
