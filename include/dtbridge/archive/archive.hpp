@@ -10,6 +10,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -23,6 +24,7 @@
 
 #include <dtbridge/core/breach.hpp>
 #include <dtbridge/core/failure.hpp>
+#include <dtbridge/core/secret.hpp>
 
 namespace dtbridge
 {
@@ -290,6 +292,16 @@ struct retention_result
         lost;  ///< per destination: dropped though it had not passed them
 };
 
+/// Where archives are that are not files: one PostgreSQL database for all masters.
+struct archive_database
+{
+    std::string url;           ///< postgresql://...; "": files, and the rest says nothing
+    secret password = {};      ///< comes before one in url
+    bool own_schemas = false;  ///< each master's breaches in a schema of its own
+    std::chrono::milliseconds partition =
+        std::chrono::hours(24 * 7);  ///< breaches archived in such a span are dropped together
+};
+
 /// Opened archives of the process: at most 64 SQLite connections at once, the least recently used one is
 /// closed. Also the budget of what was just added and is kept in memory (16 MiB), and of recent keys.
 /// Thread-safe. Archives may outlive it; the worker must outlive the archives.
@@ -300,6 +312,13 @@ public:
     /// since 1970, called on worker threads.
     archive_pool(asio::any_io_executor worker, std::string folder);
     archive_pool(asio::any_io_executor worker, std::string folder, std::function<std::int64_t()> clock);
+    /// The same in a database, where its url says one. Nothing is connected to yet; an url that cannot be
+    /// read throws. folder: for what stays beside it (set-aside.ndjson).
+    archive_pool(asio::any_io_executor worker, std::string folder, const archive_database& database);
+    archive_pool(asio::any_io_executor worker,
+                 std::string folder,
+                 std::function<std::int64_t()> clock,
+                 const archive_database& database);
     ~archive_pool();
     std::size_t open_connections() const;
     std::size_t bytes_in_memory() const;
