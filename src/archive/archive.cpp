@@ -9,6 +9,7 @@
 #include <dtbridge/async/offload.hpp>
 #include <dtbridge/core/time.hpp>
 
+#include "archive/folder.hpp"
 #include "archive/pg_store.hpp"
 #include "archive/store.hpp"
 
@@ -258,6 +259,49 @@ awaitable<outcome<std::shared_ptr<archive>>> archive::open_to_read(archive_pool&
     if (!started)
         co_return started.error();
     co_return std::shared_ptr<archive>(made);
+}
+
+namespace
+{
+
+/// What fn answers, or why not.
+template <class T, class F>
+awaitable<outcome<T>> on_worker(asio::any_io_executor worker, F fn)
+{
+    auto job = [fn = std::move(fn)]() mutable -> outcome<T> {
+        try
+        {
+            return fn();
+        }
+        catch (const db::error& e)
+        {
+            return e.reason();
+        }
+    };
+    return offload(std::move(worker), std::move(job));
+}
+
+}  // namespace
+
+awaitable<outcome<std::vector<std::string>>> archive::names(archive_pool& pool)
+{
+    auto job = [shared = pool.shared()] {
+        if (shared->database)
+            return pg_archive_names(*shared->database);
+        return folders_with(shared->folder, "archive.db");
+    };
+    return on_worker<std::vector<std::string>>(pool.shared()->worker, std::move(job));
+}
+
+awaitable<outcome<bool>> archive::erase(archive_pool& pool, std::string master)
+{
+    auto job = [shared = pool.shared(), master = std::move(master)] {
+        check_name(master);
+        const bool stored = shared->database && pg_erase_archive(*shared->database, master);
+        const bool was_there = remove_folder(shared->folder + "/" + master);
+        return stored || was_there;
+    };
+    return on_worker<bool>(pool.shared()->worker, std::move(job));
 }
 
 namespace

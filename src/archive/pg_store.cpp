@@ -116,6 +116,8 @@ void pg_store::open()
     }
     else
     {
+        // What is set aside goes there; and so this host knows whose state it has.
+        make_folder(folder_);
         auto c = pool_->take();
         pg_migrate(*c);
         if (c->run("SELECT 1::bigint FROM dtbridge.master WHERE name = $1", db::parameters().add(master_))
@@ -887,7 +889,6 @@ bool pg_store::set_aside(const std::string& raw, const std::string& reason, std:
     if (!repeated)
     {
         // The line first: a crash in between repeats a line, the other way round would lose the element.
-        make_folder(folder_);
         append_line(folder_ + "/set-aside.ndjson", set_aside_line(now, reason, raw), max_set_aside_bytes);
         write([&](db::postgres& on) {
             const auto r = on.run("UPDATE dtbridge.master SET asides = asides + 1 WHERE id = $1 RETURNING asides", ours());

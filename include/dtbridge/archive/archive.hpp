@@ -10,7 +10,6 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -22,9 +21,9 @@
 #include <utility>
 #include <vector>
 
+#include <dtbridge/archive/database_options.hpp>
 #include <dtbridge/core/breach.hpp>
 #include <dtbridge/core/failure.hpp>
-#include <dtbridge/core/secret.hpp>
 
 namespace dtbridge
 {
@@ -292,16 +291,6 @@ struct retention_result
         lost;  ///< per destination: dropped though it had not passed them
 };
 
-/// Where archives are that are not files: one PostgreSQL database for all masters.
-struct archive_database
-{
-    std::string url;           ///< postgresql://...; "": files, and the rest says nothing
-    secret password = {};      ///< comes before one in url
-    bool own_schemas = false;  ///< each master's breaches in a schema of its own
-    std::chrono::milliseconds partition =
-        std::chrono::hours(24 * 7);  ///< breaches archived in such a span are dropped together
-};
-
 /// Opened archives of the process: at most 64 SQLite connections at once, the least recently used one is
 /// closed. Also the budget of what was just added and is kept in memory (16 MiB), and of recent keys.
 /// Thread-safe. Archives may outlive it; the worker must outlive the archives.
@@ -345,6 +334,10 @@ public:
     /// For commands beside a running service: errc::not_found where there is none, nothing is created or
     /// brought forward, all that writes answers errc::refused, and every answer is of the moment.
     static awaitable<outcome<std::shared_ptr<archive>>> open_to_read(archive_pool& pool, std::string master);
+    /// The masters that have an archive, in order.
+    static awaitable<outcome<std::vector<std::string>>> names(archive_pool& pool);
+    /// Deletes all of a master for good; nothing may have it open. False where there was nothing.
+    static awaitable<outcome<bool>> erase(archive_pool& pool, std::string master);
     virtual ~archive() = default;
 
     virtual const std::string& master() const = 0;
