@@ -88,8 +88,11 @@ void pg_store::recover_from(const failure& f)
     if (f.code == errc::disk_full || f.code == errc::over_limit || f.code == errc::malformed ||
         f.code == errc::not_found)
         return;
-    // Whether the last commit was made is not known.
+    // Whether the last commit was made is not known, nor whether it is the same server that answers next: a
+    // replica that took over may lack what was committed last.
     loaded_ = false;
+    std::lock_guard lock(known_.mutex);
+    known_.keys.clear();
 }
 
 void pg_store::take_over(const std::string& formerly)

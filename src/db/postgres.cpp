@@ -24,7 +24,7 @@ using namespace std::chrono_literals;
 using clock = std::chrono::steady_clock;
 
 constexpr auto first_pause = 250ms;
-constexpr auto longest_pause = 30'000ms;
+constexpr auto longest_pause = 5'000ms;
 constexpr std::size_t most_idle = 16;
 
 // Of PostgreSQL's catalogue (pg_type.dat), the same in everything that speaks its protocol.

@@ -73,7 +73,7 @@ public:
     void start()
     {
         server_ = spawn({programs() + "/postgres", "-D", dir_ / "data", "-k", dir_.path(), "-c", "listen_addresses=",
-                         "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off", "-c",
+                         "-c", "fsync=off", "-c", "full_page_writes=off", "-c",
                          "shared_buffers=32MB"});
         const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
         for (;;)

@@ -222,6 +222,27 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(every_key)
 
+BOOST_AUTO_TEST_CASE(archive_in_postgresql)
+{
+    folder f;
+    f.write("db.password", "from-a-file\n");
+    auto c = good(f, R"([archive]
+url = "postgresql://bridge@db1.example,db2.example:5433/dtbridge?target_session_attrs=read-write"
+password_file = "db.password"
+schema_per_master = true
+partition = "3d"
+retention = "30d"
+)" + std::string(config_test::master) + std::string(config_test::destination));
+    BOOST_TEST(c.archive.database.url ==
+               "postgresql://bridge@db1.example,db2.example:5433/dtbridge?target_session_attrs=read-write");
+    BOOST_TEST(c.archive.database.password.reveal() == "from-a-file");
+    BOOST_TEST(c.archive.database.own_schemas);
+    BOOST_TEST((c.archive.database.partition == 72h));
+    BOOST_TEST((c.archive.retention == 720h));
+    // The database's file system is not this host's.
+    BOOST_TEST(c.archive.min_free == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(service_archive_and_master)
 {
     folder f;
