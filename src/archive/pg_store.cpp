@@ -126,7 +126,9 @@ void pg_store::open()
         if (c->run("SELECT 1::bigint FROM dtbridge.master WHERE name = $1", db::parameters().add(master_))
                 .empty())
         {
-            const std::string place = layout_.own_schemas ? "dtbridge_" + master_ : "dtbridge";
+            // An archive that is being copied has its suffix until it is whole.
+            const std::string place =
+                layout_.own_schemas ? "dtbridge_" + master_.substr(0, master_.find('.')) : "dtbridge";
             if (!is_plain_name(place) || place.size() > longest_identifier)
                 throw db::error(fail(errc::malformed,
                                      path_ + ": \"" + place +
@@ -915,7 +917,7 @@ std::vector<std::string> pg_archive_names(db::postgres_pool& pool)
     auto c = pool.take();
     if (!pg_check_version(*c))
         return out;
-    const auto r = c->run("SELECT name FROM dtbridge.master ORDER BY name");
+    const auto r = c->run("SELECT name FROM dtbridge.master WHERE position('.' in name) = 0 ORDER BY name");
     for (int i = 0; i < r.size(); ++i)
         out.emplace_back(r.bytes(i, 0));
     return out;

@@ -90,6 +90,7 @@ public:
     std::vector<std::pair<std::int64_t, state_change>> changes_between(std::int64_t first, std::int64_t last);
 
 private:
+    friend class pg_copier;
     struct disk_part
     {
         std::int64_t first_seq = 0, last_seq = 0, archived = 0;

@@ -116,6 +116,55 @@ class OverPostgres(RigTest):
                                            "FROM dtbridge.seen), (SELECT count(*) FROM pg_tables WHERE schemaname = "
                                            "'dtbridge_acme')"), ["0|0|0"])
 
+    def test_from_sqlite_to_postgresql_and_back(self):
+        """What is exported and explained is the same byte for byte, and no destination gets anything twice."""
+        bridge = self.bridge(retention="90d")
+        url = bridge.archive.pop("url")
+
+        def command(*argv):
+            done = run_cli(*argv, config=bridge.config)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stdout
+
+        def life():
+            # So many new ones as a day brings, some acknowledged, and all of it delivered once.
+            before = self.collector.count()
+            self.sim.generate(25, seconds=5)
+            bridge.start()
+            self.wait_for_all()
+            wait_until(lambda: bridge.status()["destinations"][0]["lag"] == 0, 20, "everything is confirmed")
+            self.assertEqual(bridge.stop(), 0)
+            return self.collector.count() - before
+
+        def facts():
+            pbids = sorted(self.sim.pbids())
+            return {"export": command("export", "--master", "acme"),
+                    "explain": [command("explain", "--master", "acme", "--pbid", p, "--json") for p in pbids[::20]],
+                    "cursors": bridge.status()["destinations"][0]["cursors"],
+                    "position": bridge.status()["masters"][0]["position"]}
+
+        self.assertEqual(life(), 145)
+        before = facts()
+        bridge.archive["url"] = url
+        bridge.write()
+        self.assertIn(b"copied 145 breaches, 145 keys, 1 cursor", command("archive", "copy", "--to", "postgresql"))
+        self.assertEqual(facts(), before)
+        self.assertEqual(life(), 25)
+        twice = run_cli("archive", "copy", "--to", "postgresql", config=bridge.config)
+        self.assertEqual(twice.returncode, 1)
+        self.assertIn(b"already", twice.stderr)
+        before = facts()
+        refused = run_cli("archive", "copy", "--to", "sqlite", config=bridge.config)
+        self.assertEqual(refused.returncode, 1)
+        old = bridge.folder / "state" / "masters" / "acme"
+        for file in old.glob("archive.db*"):
+            file.unlink()
+        self.assertIn(b"copied 170 breaches, 170 keys, 1 cursor", command("archive", "copy", "--to", "sqlite"))
+        del bridge.archive["url"]
+        bridge.write()
+        self.assertEqual(facts(), before)
+        self.assertEqual(life(), 25)
+
 
 if __name__ == "__main__":
     unittest.main()
