@@ -48,7 +48,8 @@ int archive_command(const arguments& args)
         throw usage_error("--to: expected postgresql or sqlite");
     const auto c = load_config(said->config(), true);
     if (c.archive.database.url.empty())
-        throw action_error(c.file + ": [archive] url names no database; it has to say which one, in both directions");
+        throw action_error(c.file +
+                           ": [archive] url names no database; it has to say which one, in both directions");
     const auto& state_dir = c.service.state_dir;
     become_owner(state_dir);
     const auto lock = service_store::lock(state_dir);  // refuses, naming it, while a service runs
@@ -76,8 +77,9 @@ int archive_command(const arguments& args)
         view.clear();
         if (!done)
             throw action_error(done.error().detail);
-        std::cout << name << ": copied " << done->breaches << (done->breaches == 1 ? " breach, " : " breaches, ")
-                  << done->keys << (done->keys == 1 ? " key, " : " keys, ") << done->cursors
+        std::cout << name << ": copied " << done->breaches
+                  << (done->breaches == 1 ? " breach, " : " breaches, ") << done->keys
+                  << (done->keys == 1 ? " key, " : " keys, ") << done->cursors
                   << (done->cursors == 1 ? " cursor\n" : " cursors\n");
     }
     return exit_done;

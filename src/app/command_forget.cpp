@@ -85,8 +85,7 @@ T with_archives(const config::configuration& c, F task)
 
 int forget_destination(service_store& store, const config::configuration& c, const std::string& name)
 {
-    const auto found =
-        with_archives<int>(c, [&](archive_pool& pool) { return forget_cursors(pool, name); });
+    const auto found = with_archives<int>(c, [&](archive_pool& pool) { return forget_cursors(pool, name); });
     auto known = store.forget_destination(name);
     if (!known)
         throw action_error(known.error().detail);

@@ -73,7 +73,8 @@ public:
                                                                           std::int64_t last_seq) = 0;
     virtual std::vector<breach_history> history(std::int64_t pbid) = 0;
     virtual bool set_aside(const std::string& raw, const std::string& reason, std::int64_t now) = 0;
-    virtual std::vector<noted_change> note_states(const std::vector<shown_state>& shown, std::int64_t now) = 0;
+    virtual std::vector<noted_change> note_states(const std::vector<shown_state>& shown,
+                                                  std::int64_t now) = 0;
     virtual std::vector<state_change> changes(const breach_key& key) = 0;
     virtual std::vector<window_counts> windows(std::size_t max_count) = 0;
     virtual key_span keys(const key_order& what) = 0;

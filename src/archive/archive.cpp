@@ -307,7 +307,9 @@ awaitable<outcome<bool>> archive::erase(archive_pool& pool, std::string master)
 namespace
 {
 
-stored_archive::stored_archive(std::shared_ptr<archive_pool::impl> pool, std::string master, any_store::access how)
+stored_archive::stored_archive(std::shared_ptr<archive_pool::impl> pool,
+                               std::string master,
+                               any_store::access how)
     : pool_(std::move(pool)),
       master_(std::move(master)),
       strand_(asio::make_strand(pool_->worker)),
@@ -331,7 +333,9 @@ awaitable<outcome<bool>> stored_archive::start(std::string formerly)
 
 awaitable<outcome<added>> stored_archive::add(archive_block block)
 {
-    auto work = [this, block = std::move(block)](any_store& s) mutable { return s.add(block, pool_->clock()); };
+    auto work = [this, block = std::move(block)](any_store& s) mutable {
+        return s.add(block, pool_->clock());
+    };
     return change<added>(std::move(work));
 }
 
@@ -375,8 +379,8 @@ awaitable<outcome<std::vector<breach_key>>> stored_archive::missing(std::vector<
 }
 
 awaitable<outcome<archive_span>> stored_archive::read(std::int64_t after_seq,
-                                                    std::size_t max_count,
-                                                    std::size_t max_bytes)
+                                                      std::size_t max_count,
+                                                      std::size_t max_bytes)
 {
     if (may_write())
     {
@@ -428,7 +432,8 @@ awaitable<outcome<std::vector<archive_cursor>>> stored_archive::cursors()
     co_return answer;
 }
 
-awaitable<outcome<archive_cursor>> stored_archive::ensure_cursor(std::string destination, new_cursor otherwise)
+awaitable<outcome<archive_cursor>> stored_archive::ensure_cursor(std::string destination,
+                                                                 new_cursor otherwise)
 {
     auto work = [destination = std::move(destination), otherwise = std::move(otherwise)](any_store& s) {
         return s.ensure_cursor(destination, otherwise);
@@ -452,7 +457,9 @@ awaitable<outcome<bool>> stored_archive::forget_cursor(std::string destination)
 
 awaitable<outcome<std::vector<throttle_window>>> stored_archive::throttle_windows(std::string destination)
 {
-    auto work = [destination = std::move(destination)](any_store& s) { return s.throttle_windows(destination); };
+    auto work = [destination = std::move(destination)](any_store& s) {
+        return s.throttle_windows(destination);
+    };
     return run<std::vector<throttle_window>>(std::move(work));
 }
 
@@ -512,7 +519,9 @@ awaitable<outcome<std::vector<noted_change>>> stored_archive::note_states(std::v
     }
     if (shown.empty())
         co_return std::vector<noted_change>();
-    auto work = [this, shown = std::move(shown)](any_store& s) { return s.note_states(shown, pool_->clock()); };
+    auto work = [this, shown = std::move(shown)](any_store& s) {
+        return s.note_states(shown, pool_->clock());
+    };
     auto answer = co_await change<std::vector<noted_change>>(std::move(work));
     co_return answer;
 }
@@ -544,7 +553,8 @@ awaitable<outcome<std::vector<difference>>> stored_archive::note_differences(std
     return change<std::vector<difference>>(std::move(work));
 }
 
-awaitable<outcome<bool>> stored_archive::settle_differences(difference::kind what, std::vector<breach_key> keys)
+awaitable<outcome<bool>> stored_archive::settle_differences(difference::kind what,
+                                                            std::vector<breach_key> keys)
 {
     auto work = [what, keys = std::move(keys)](any_store& s) { return s.settle_differences(what, keys); };
     return change<bool>(std::move(work));

@@ -81,17 +81,20 @@ private:
         const auto flush = [&] {
             if (pbids.empty())
                 return;
-            write("INSERT INTO dtbridge.seen(master, pbid, created, seq, acknowledged, comment_count, archive_only, "
-                  "late) SELECT $1, u.* FROM unnest($2, $3, $4, $5, $6, $7, $8) AS u(pbid, created, seq, acknowledged, "
-                  "comment_count, archive_only, late)",
-                  ours()
-                      .add(pbids)
-                      .add(created)
-                      .add(seqs)
-                      .flags(acknowledged)
-                      .add(comments)
-                      .flags(archive_only)
-                      .flags(late));
+            write(
+                "INSERT INTO dtbridge.seen(master, pbid, created, seq, acknowledged, comment_count, "
+                "archive_only, "
+                "late) SELECT $1, u.* FROM unnest($2, $3, $4, $5, $6, $7, $8) AS u(pbid, created, seq, "
+                "acknowledged, "
+                "comment_count, archive_only, late)",
+                ours()
+                    .add(pbids)
+                    .add(created)
+                    .add(seqs)
+                    .flags(acknowledged)
+                    .add(comments)
+                    .flags(archive_only)
+                    .flags(late));
             done_.keys += static_cast<std::int64_t>(pbids.size());
             pbids.clear();
             created.clear();
@@ -103,7 +106,8 @@ private:
         };
         db::query q(from_.prepared(
             "SELECT s.pbid, s.created, s.seq, ifnull(b.acknowledged, 0), ifnull(b.comment_count, 0), "
-            "ifnull(b.archive_only, 0), ifnull(b.late, 0) FROM seen AS s LEFT JOIN breach AS b ON b.seq = s.seq"));
+            "ifnull(b.archive_only, 0), ifnull(b.late, 0) FROM seen AS s LEFT JOIN breach AS b ON b.seq = "
+            "s.seq"));
         while (q->step())
         {
             pbids.push_back(q->integer(0));
@@ -130,9 +134,9 @@ private:
     void copy_blocks()
     {
         db::query blocks(from_.prepared("SELECT id, last_seq, archived, size, data FROM block ORDER BY id"));
-        db::query breaches(
-            from_.prepared("SELECT seq, pbid, created, time, begins, length, archive_only FROM breach WHERE seq "
-                           "BETWEEN ?1 AND ?2 AND block = ?1 ORDER BY seq"));
+        db::query breaches(from_.prepared(
+            "SELECT seq, pbid, created, time, begins, length, archive_only FROM breach WHERE seq "
+            "BETWEEN ?1 AND ?2 AND block = ?1 ORDER BY seq"));
         while (blocks->step())
         {
             const auto id = blocks->integer(0);
@@ -212,18 +216,19 @@ private:
             created_to = std::max(created_to, e.key.created);
         }
         to_.make_part(archived);
-        write("INSERT INTO dtbridge.block(master, archived, last_seq, first_seq, created_from, created_to, "
-              "archive_only, size, directory, data) VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-              ours()
-                  .add(archived)
-                  .add(rows[end - 1].seq)
-                  .add(rows[first].seq)
-                  .add(created_from)
-                  .add(created_to)
-                  .add(rows[first].archive_only)
-                  .add(size)
-                  .bytes(directory)
-                  .bytes(frame));
+        write(
+            "INSERT INTO dtbridge.block(master, archived, last_seq, first_seq, created_from, created_to, "
+            "archive_only, size, directory, data) VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            ours()
+                .add(archived)
+                .add(rows[end - 1].seq)
+                .add(rows[first].seq)
+                .add(created_from)
+                .add(created_to)
+                .add(rows[first].archive_only)
+                .add(size)
+                .bytes(directory)
+                .bytes(frame));
         bytes_ += static_cast<std::int64_t>(directory.size() + frame.size());
         done_.breaches += static_cast<std::int64_t>(end - first);
         progress_(done_.breaches);
@@ -239,9 +244,10 @@ private:
             const auto name = q->text(4);
             const bool has_body = !q->is_null(3);
             texts_[q->integer(0)] = to_.write([&](db::postgres& on) {
-                const auto r = on.run("INSERT INTO dtbridge.text(master, hash, used, body, name) VALUES($1, $2, $3, CASE "
-                                      "WHEN $4 THEN $5 END, $6) RETURNING id",
-                                      ours().add(hash).add(q->integer(2)).add(has_body).bytes(body).bytes(name));
+                const auto r = on.run(
+                    "INSERT INTO dtbridge.text(master, hash, used, body, name) VALUES($1, $2, $3, CASE "
+                    "WHEN $4 THEN $5 END, $6) RETURNING id",
+                    ours().add(hash).add(q->integer(2)).add(has_body).bytes(body).bytes(name));
                 return r.integer(0, 0);
             });
         }
@@ -249,24 +255,26 @@ private:
 
     void copy_cursors()
     {
-        db::query q(from_.prepared("SELECT id, name, seq, sent, held_back, undeliverable, throttled, lost, began FROM "
-                                   "cursor ORDER BY id"));
+        db::query q(from_.prepared(
+            "SELECT id, name, seq, sent, held_back, undeliverable, throttled, lost, began FROM "
+            "cursor ORDER BY id"));
         while (q->step())
         {
             const auto name = q->text(1);
             cursors_[q->integer(0)] = to_.write([&](db::postgres& on) {
-                const auto r =
-                    on.run("INSERT INTO dtbridge.cursor(master, name, seq, sent, held_back, undeliverable, throttled, "
-                           "lost, began) VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
-                           ours()
-                               .add(name)
-                               .add(q->integer(2))
-                               .add(q->integer(3))
-                               .add(q->integer(4))
-                               .add(q->integer(5))
-                               .add(q->integer(6))
-                               .add(q->integer(7))
-                               .add(q->optional_integer(8)));
+                const auto r = on.run(
+                    "INSERT INTO dtbridge.cursor(master, name, seq, sent, held_back, undeliverable, "
+                    "throttled, "
+                    "lost, began) VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id",
+                    ours()
+                        .add(name)
+                        .add(q->integer(2))
+                        .add(q->integer(3))
+                        .add(q->integer(4))
+                        .add(q->integer(5))
+                        .add(q->integer(6))
+                        .add(q->integer(7))
+                        .add(q->optional_integer(8)));
                 return r.integer(0, 0);
             });
             ++done_.cursors;
@@ -284,8 +292,8 @@ private:
             list += ", " + names[i];
             places += (i == 0 ? "$" : ", $") + std::to_string(i + 2);
         }
-        const auto sql = "INSERT INTO dtbridge." + table + "(master" + list + ") SELECT $1, u.* FROM unnest(" + places +
-                         ") AS u";
+        const auto sql = "INSERT INTO dtbridge." + table + "(master" + list +
+                         ") SELECT $1, u.* FROM unnest(" + places + ") AS u";
         const auto flush = [&] {
             if (columns[0].empty())
                 return;
@@ -325,12 +333,21 @@ private:
                     row_[i] = mapped(texts_, *row_[i]);
             return row_[0] != 0;
         };
-        db::query q(from_.prepared("SELECT cursor, last_seq, first_seq, at, sent, held_back, undeliverable, throttled, "
-                                   "policy, fields FROM batch"));
+        db::query q(from_.prepared(
+            "SELECT cursor, last_seq, first_seq, at, sent, held_back, undeliverable, throttled, "
+            "policy, fields FROM batch"));
         copy_numbers(q,
                      "batch",
-                     {"cursor", "last_seq", "first_seq", "at", "sent", "held_back", "undeliverable", "throttled",
-                      "policy", "fields"});
+                     {"cursor",
+                      "last_seq",
+                      "first_seq",
+                      "at",
+                      "sent",
+                      "held_back",
+                      "undeliverable",
+                      "throttled",
+                      "policy",
+                      "fields"});
     }
 
     void copy_lost()
@@ -347,24 +364,26 @@ private:
 
     void copy_windows()
     {
-        db::query q(
-            from_.prepared("SELECT id, at, starts, ends, sweep, shown, archived, late, held, gone FROM window"));
+        db::query q(from_.prepared(
+            "SELECT id, at, starts, ends, sweep, shown, archived, late, held, gone FROM window"));
         while (q->step())
         {
             windows_ = std::max(windows_, q->integer(0));
-            write("INSERT INTO dtbridge.polled(master, n, at, starts, ends, sweep, shown, archived, late, held, gone) "
-                  "VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-                  ours()
-                      .add(q->integer(0))
-                      .add(q->integer(1))
-                      .add(q->integer(2))
-                      .add(q->integer(3))
-                      .add(q->integer(4) != 0)
-                      .add(q->integer(5))
-                      .add(q->integer(6))
-                      .add(q->integer(7))
-                      .add(q->integer(8))
-                      .add(q->integer(9)));
+            write(
+                "INSERT INTO dtbridge.polled(master, n, at, starts, ends, sweep, shown, archived, late, "
+                "held, gone) "
+                "VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                ours()
+                    .add(q->integer(0))
+                    .add(q->integer(1))
+                    .add(q->integer(2))
+                    .add(q->integer(3))
+                    .add(q->integer(4) != 0)
+                    .add(q->integer(5))
+                    .add(q->integer(6))
+                    .add(q->integer(7))
+                    .add(q->integer(8))
+                    .add(q->integer(9)));
         }
     }
 
@@ -376,16 +395,19 @@ private:
         const auto flush = [&] {
             if (seqs.empty())
                 return;
-            write("INSERT INTO dtbridge.change(master, seq, at, acknowledged, comment_count, acknowledged_at) SELECT $1, "
-                  "u.* FROM unnest($2, $3, $4, $5, $6) AS u",
-                  ours().add(seqs).add(ats).flags(acknowledged).add(comments).add(when));
+            write(
+                "INSERT INTO dtbridge.change(master, seq, at, acknowledged, comment_count, acknowledged_at) "
+                "SELECT $1, "
+                "u.* FROM unnest($2, $3, $4, $5, $6) AS u",
+                ours().add(seqs).add(ats).flags(acknowledged).add(comments).add(when));
             seqs.clear();
             ats.clear();
             comments.clear();
             acknowledged.clear();
             when.clear();
         };
-        db::query q(from_.prepared("SELECT seq, at, acknowledged, comment_count, acknowledged_at FROM change"));
+        db::query q(
+            from_.prepared("SELECT seq, at, acknowledged, comment_count, acknowledged_at FROM change"));
         while (q->step())
         {
             seqs.push_back(q->integer(0));
@@ -408,8 +430,10 @@ private:
             if (numbers.empty())
                 return;
             const std::vector<std::string_view> views(hashes.begin(), hashes.end());
-            write("INSERT INTO dtbridge.set_aside(master, hash, n, at) SELECT $1, u.* FROM unnest($2, $3, $4) AS u",
-                  ours().blobs(views).add(numbers).add(ats));
+            write(
+                "INSERT INTO dtbridge.set_aside(master, hash, n, at) SELECT $1, u.* FROM unnest($2, $3, $4) "
+                "AS u",
+                ours().blobs(views).add(numbers).add(ats));
             hashes.clear();
             numbers.clear();
             ats.clear();
@@ -435,9 +459,9 @@ private:
                 const auto words = q->text(1);
                 const auto hash = sha256(words);
                 reasons_[q->integer(0)] = to_.write([&](db::postgres& on) {
-                    const auto r =
-                        on.run("INSERT INTO dtbridge.reason(master, hash, words) VALUES($1, $2, $3) RETURNING id",
-                               ours().bytes(hash).bytes(words));
+                    const auto r = on.run(
+                        "INSERT INTO dtbridge.reason(master, hash, words) VALUES($1, $2, $3) RETURNING id",
+                        ours().bytes(hash).bytes(words));
                     return r.integer(0, 0);
                 });
             }
@@ -454,8 +478,9 @@ private:
 
     void copy_throttles()
     {
-        db::query q(from_.prepared("SELECT cursor, throttle, key, start, ends, passed, held, summed_up, first, last, "
-                                   "last_model, last_device, last_url FROM throttle ORDER BY cursor, start"));
+        db::query q(
+            from_.prepared("SELECT cursor, throttle, key, start, ends, passed, held, summed_up, first, last, "
+                           "last_model, last_device, last_url FROM throttle ORDER BY cursor, start"));
         std::map<std::int64_t, std::vector<throttle_window>> waiting;
         const auto flush = [&] {
             for (const auto& [cursor, windows] : waiting)
@@ -507,19 +532,22 @@ private:
     {
         db::query q(from_.prepared("SELECT last_seq, position, by_activity FROM state WHERE id = 1"));
         if (!q->step())
-            throw db::error(fail(errc::archive_damaged, from_.path() + ": the file is damaged (its state is missing)"));
-        write("UPDATE dtbridge.master SET last_seq = $2, breaches = $3, bytes = $4, position = $5, by_activity = $6, "
-              "windows = $7, losses = $8, differences = $9, asides = $10 WHERE id = $1",
-              ours()
-                  .add(std::max(q->integer(0), from_.value("SELECT max(seq) FROM breach")))
-                  .add(done_.breaches)
-                  .add(bytes_)
-                  .add(q->optional_integer(1))
-                  .add(q->integer(2) != 0)
-                  .add(windows_)
-                  .add(losses_)
-                  .add(differences_)
-                  .add(asides_));
+            throw db::error(
+                fail(errc::archive_damaged, from_.path() + ": the file is damaged (its state is missing)"));
+        write(
+            "UPDATE dtbridge.master SET last_seq = $2, breaches = $3, bytes = $4, position = $5, by_activity "
+            "= $6, "
+            "windows = $7, losses = $8, differences = $9, asides = $10 WHERE id = $1",
+            ours()
+                .add(std::max(q->integer(0), from_.value("SELECT max(seq) FROM breach")))
+                .add(done_.breaches)
+                .add(bytes_)
+                .add(q->optional_integer(1))
+                .add(q->integer(2) != 0)
+                .add(windows_)
+                .add(losses_)
+                .add(differences_)
+                .add(asides_));
     }
 
     db::connection& from_;
@@ -566,7 +594,8 @@ outcome<archive_copy> copy_archive_to_database(const std::string& folder,
         db::connection source(folder + "/" + master + "/archive.db", to_read());
         const auto done = pg_copier(source, target, progress).run();
         auto c = pool->take();
-        c->run("UPDATE dtbridge.master SET name = $1 WHERE name = $2", db::parameters().add(master).add(draft));
+        c->run("UPDATE dtbridge.master SET name = $1 WHERE name = $2",
+               db::parameters().add(master).add(draft));
         return done;
     }
     catch (const db::error& e)

@@ -1,7 +1,7 @@
 #pragma once
 
-/// What a block of a PostgreSQL archive says of its breaches, beside their bytes: per breach, in order of seq,
-/// 33 bytes, numbers big-endian:
+/// What a block of a PostgreSQL archive says of its breaches, beside their bytes: per breach, in order of
+/// seq, 33 bytes, numbers big-endian:
 ///
 ///     pbid 8, created 8, time 8, begins 4, length 4, flags 1 (1: there is a time)
 

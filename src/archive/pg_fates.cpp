@@ -60,13 +60,17 @@ void pg_store::save_withheld(db::postgres& on, std::int64_t cursor, const std::v
         hows.push_back(static_cast<std::int64_t>(row->why));
         reasons.push_back(ids[row->reason]);
     }
-    on.run("INSERT INTO dtbridge.withheld(master, cursor, seq, how, reason) SELECT $1, $2, u.seq, u.how, u.reason FROM "
-           "unnest($3, $4, $5) AS u(seq, how, reason) ON CONFLICT(master, cursor, seq) DO UPDATE SET how = "
-           "excluded.how, reason = excluded.reason",
-           ours().add(cursor).add(seqs).add(hows).add(reasons));
+    on.run(
+        "INSERT INTO dtbridge.withheld(master, cursor, seq, how, reason) SELECT $1, $2, u.seq, u.how, "
+        "u.reason FROM "
+        "unnest($3, $4, $5) AS u(seq, how, reason) ON CONFLICT(master, cursor, seq) DO UPDATE SET how = "
+        "excluded.how, reason = excluded.reason",
+        ours().add(cursor).add(seqs).add(hows).add(reasons));
 }
 
-void pg_store::save_windows(db::postgres& on, std::int64_t cursor, const std::vector<throttle_window>& windows)
+void pg_store::save_windows(db::postgres& on,
+                            std::int64_t cursor,
+                            const std::vector<throttle_window>& windows)
 {
     if (windows.empty())
         return;
@@ -93,37 +97,46 @@ void pg_store::save_windows(db::postgres& on, std::int64_t cursor, const std::ve
         urls.push_back(w->last_url);
     }
     // A summary may have been noted ahead of its batch: what it told of stays told.
-    on.run("INSERT INTO dtbridge.throttle AS t (master, cursor, hash, throttle, key, starts, ends, passed, held, "
-           "summed_up, first, last, last_model, last_device, last_url) SELECT $1, $2, u.hash, u.throttle, u.key, "
-           "u.starts, u.ends, u.passed, u.held, u.summed_up, u.first, u.last, u.last_model, u.last_device, u.last_url "
-           "FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS u(hash, throttle, key, starts, "
-           "ends, passed, held, summed_up, first, last, last_model, last_device, last_url) ON CONFLICT(master, cursor, "
-           "hash) DO UPDATE SET summed_up = greatest(excluded.summed_up, CASE WHEN t.starts = excluded.starts THEN "
-           "t.summed_up ELSE 0 END), starts = excluded.starts, ends = excluded.ends, passed = excluded.passed, held = "
-           "excluded.held, first = excluded.first, last = excluded.last, last_model = excluded.last_model, "
-           "last_device = excluded.last_device, last_url = excluded.last_url",
-           ours()
-               .add(cursor)
-               .blobs(hashes)
-               .blobs(throttles)
-               .blobs(keys)
-               .add(starts)
-               .add(ends)
-               .add(passed)
-               .add(held)
-               .add(summed_up)
-               .add(first)
-               .add(last)
-               .blobs(models)
-               .blobs(devices)
-               .blobs(urls));
+    on.run(
+        "INSERT INTO dtbridge.throttle AS t (master, cursor, hash, throttle, key, starts, ends, passed, "
+        "held, "
+        "summed_up, first, last, last_model, last_device, last_url) SELECT $1, $2, u.hash, u.throttle, "
+        "u.key, "
+        "u.starts, u.ends, u.passed, u.held, u.summed_up, u.first, u.last, u.last_model, u.last_device, "
+        "u.last_url "
+        "FROM unnest($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) AS u(hash, throttle, key, "
+        "starts, "
+        "ends, passed, held, summed_up, first, last, last_model, last_device, last_url) ON CONFLICT(master, "
+        "cursor, "
+        "hash) DO UPDATE SET summed_up = greatest(excluded.summed_up, CASE WHEN t.starts = excluded.starts "
+        "THEN "
+        "t.summed_up ELSE 0 END), starts = excluded.starts, ends = excluded.ends, passed = excluded.passed, "
+        "held = "
+        "excluded.held, first = excluded.first, last = excluded.last, last_model = excluded.last_model, "
+        "last_device = excluded.last_device, last_url = excluded.last_url",
+        ours()
+            .add(cursor)
+            .blobs(hashes)
+            .blobs(throttles)
+            .blobs(keys)
+            .add(starts)
+            .add(ends)
+            .add(passed)
+            .add(held)
+            .add(summed_up)
+            .add(first)
+            .add(last)
+            .blobs(models)
+            .blobs(devices)
+            .blobs(urls));
     windows_since_trim_ += windows.size();
     if (windows_since_trim_ < windows_between_trims)
         return;
     windows_since_trim_ = 0;
-    on.run("DELETE FROM dtbridge.throttle WHERE master = $1 AND cursor = $2 AND starts < (SELECT starts FROM "
-           "dtbridge.throttle WHERE master = $1 AND cursor = $2 ORDER BY starts DESC LIMIT 1 OFFSET $3)",
-           ours().add(cursor).add(most_windows_read));
+    on.run(
+        "DELETE FROM dtbridge.throttle WHERE master = $1 AND cursor = $2 AND starts < (SELECT starts FROM "
+        "dtbridge.throttle WHERE master = $1 AND cursor = $2 ORDER BY starts DESC LIMIT 1 OFFSET $3)",
+        ours().add(cursor).add(most_windows_read));
 }
 
 std::vector<throttle_window> pg_store::throttle_windows(const std::string& destination)
@@ -133,10 +146,11 @@ std::vector<throttle_window> pg_store::throttle_windows(const std::string& desti
     const auto at = known_.cursors.find(destination);
     if (at == known_.cursors.end())
         return out;
-    const auto r = c->run("SELECT throttle, key, starts, ends, passed, held, summed_up, first, last, last_model, "
-                          "last_device, last_url FROM dtbridge.throttle WHERE master = $1 AND cursor = $2 ORDER BY "
-                          "starts DESC LIMIT $3",
-                          ours().add(at->second.id).add(most_windows_read));
+    const auto r = c->run(
+        "SELECT throttle, key, starts, ends, passed, held, summed_up, first, last, last_model, "
+        "last_device, last_url FROM dtbridge.throttle WHERE master = $1 AND cursor = $2 ORDER BY "
+        "starts DESC LIMIT $3",
+        ours().add(at->second.id).add(most_windows_read));
     for (int i = 0; i < r.size(); ++i)
     {
         throttle_window w;
@@ -165,9 +179,10 @@ bool pg_store::note_summary(const std::string& destination, const throttle_windo
         return false;
     const auto hash = window_hash(w);
     return write([&](db::postgres& on) {
-        const auto r = on.run("UPDATE dtbridge.throttle SET summed_up = greatest(summed_up, $4) WHERE master = $1 AND "
-                              "cursor = $2 AND hash = $3 AND starts = $5",
-                              ours().add(at->second.id).bytes(hash).add(w.summed_up).add(w.start));
+        const auto r = on.run(
+            "UPDATE dtbridge.throttle SET summed_up = greatest(summed_up, $4) WHERE master = $1 AND "
+            "cursor = $2 AND hash = $3 AND starts = $5",
+            ours().add(at->second.id).bytes(hash).add(w.summed_up).add(w.start));
         return r.changed() > 0;
     });
 }
@@ -177,13 +192,15 @@ std::vector<confirmed_record> pg_store::batches_of(db::postgres& on, std::int64_
     std::vector<confirmed_record> out;
     for (const auto& [name, cursor] : known_.cursors)
     {
-        const auto q =
-            on.run("SELECT b.first_seq, b.last_seq, b.at, b.sent, b.held_back, b.undeliverable, coalesce(p.hash, ''), "
-                   "coalesce(f.hash, ''), b.throttled, coalesce(p.name, '') FROM dtbridge.batch AS b LEFT JOIN "
-                   "dtbridge.text AS p ON p.master = b.master AND p.id = b.policy LEFT JOIN dtbridge.text AS f ON "
-                   "f.master = b.master AND f.id = b.fields WHERE b.master = $1 AND b.cursor = $2 AND b.last_seq >= $3 "
-                   "ORDER BY b.last_seq LIMIT 1",
-                   ours().add(cursor.id).add(seq));
+        const auto q = on.run(
+            "SELECT b.first_seq, b.last_seq, b.at, b.sent, b.held_back, b.undeliverable, coalesce(p.hash, "
+            "''), "
+            "coalesce(f.hash, ''), b.throttled, coalesce(p.name, '') FROM dtbridge.batch AS b LEFT JOIN "
+            "dtbridge.text AS p ON p.master = b.master AND p.id = b.policy LEFT JOIN dtbridge.text AS f ON "
+            "f.master = b.master AND f.id = b.fields WHERE b.master = $1 AND b.cursor = $2 AND b.last_seq >= "
+            "$3 "
+            "ORDER BY b.last_seq LIMIT 1",
+            ours().add(cursor.id).add(seq));
         if (q.empty() || q.integer(0, 0) > seq)
             continue;
         confirmed_record r;
@@ -218,15 +235,17 @@ std::vector<breach_history::fate> pg_store::fates_of(db::postgres& on, std::int6
         breach_history::fate f;
         f.destination = name;
         f.cursor = cursor.seq;
-        const auto batch = std::find_if(batches.begin(), batches.end(), [&name = name](const confirmed_record& r) {
-            return r.destination == name;
-        });
+        const auto batch =
+            std::find_if(batches.begin(), batches.end(), [&name = name](const confirmed_record& r) {
+                return r.destination == name;
+            });
         if (batch != batches.end())
             f.batch = std::move(*batch);
-        const auto kept = on.run("SELECT w.how, coalesce(r.words, '') FROM dtbridge.withheld AS w LEFT JOIN "
-                                 "dtbridge.reason AS r ON r.master = w.master AND r.id = w.reason WHERE w.master = $1 "
-                                 "AND w.cursor = $2 AND w.seq = $3",
-                                 ours().add(cursor.id).add(seq));
+        const auto kept = on.run(
+            "SELECT w.how, coalesce(r.words, '') FROM dtbridge.withheld AS w LEFT JOIN "
+            "dtbridge.reason AS r ON r.master = w.master AND r.id = w.reason WHERE w.master = $1 "
+            "AND w.cursor = $2 AND w.seq = $3",
+            ours().add(cursor.id).add(seq));
         if (!kept.empty())
         {
             withheld_breach w;
@@ -235,9 +254,10 @@ std::vector<breach_history::fate> pg_store::fates_of(db::postgres& on, std::int6
             w.reason = kept.bytes(0, 1);
             f.withheld = std::move(w);
         }
-        const auto lost = on.run("SELECT at FROM dtbridge.lost WHERE master = $1 AND cursor = $2 AND first_seq <= $3 "
-                                 "AND last_seq >= $3 ORDER BY n LIMIT 1",
-                                 ours().add(cursor.id).add(seq));
+        const auto lost = on.run(
+            "SELECT at FROM dtbridge.lost WHERE master = $1 AND cursor = $2 AND first_seq <= $3 "
+            "AND last_seq >= $3 ORDER BY n LIMIT 1",
+            ours().add(cursor.id).add(seq));
         if (!lost.empty())
             f.lost_at = lost.integer(0, 0);
         out.push_back(std::move(f));
@@ -245,20 +265,19 @@ std::vector<breach_history::fate> pg_store::fates_of(db::postgres& on, std::int6
     return out;
 }
 
-std::vector<std::pair<std::string, withheld_breach>> pg_store::withheld(std::int64_t first_seq, std::int64_t last_seq)
+std::vector<std::pair<std::string, withheld_breach>> pg_store::withheld(std::int64_t first_seq,
+                                                                        std::int64_t last_seq)
 {
     std::vector<std::pair<std::string, withheld_breach>> out;
     auto c = connect();
     for (const auto& [name, cursor] : known_.cursors)
     {
-        const auto r = c->run("SELECT w.seq, w.how, coalesce(r.words, '') FROM dtbridge.withheld AS w LEFT JOIN "
-                              "dtbridge.reason AS r ON r.master = w.master AND r.id = w.reason WHERE w.master = $1 AND "
-                              "w.cursor = $2 AND w.seq BETWEEN $3 AND $4 ORDER BY w.seq LIMIT $5",
-                              ours()
-                                  .add(cursor.id)
-                                  .add(first_seq)
-                                  .add(last_seq)
-                                  .add(most_withheld - static_cast<std::int64_t>(out.size())));
+        const auto r = c->run(
+            "SELECT w.seq, w.how, coalesce(r.words, '') FROM dtbridge.withheld AS w LEFT JOIN "
+            "dtbridge.reason AS r ON r.master = w.master AND r.id = w.reason WHERE w.master = $1 AND "
+            "w.cursor = $2 AND w.seq BETWEEN $3 AND $4 ORDER BY w.seq LIMIT $5",
+            ours().add(cursor.id).add(first_seq).add(last_seq).add(most_withheld -
+                                                                   static_cast<std::int64_t>(out.size())));
         for (int i = 0; i < r.size(); ++i)
         {
             withheld_breach w;
@@ -271,15 +290,17 @@ std::vector<std::pair<std::string, withheld_breach>> pg_store::withheld(std::int
     return out;
 }
 
-std::map<std::int64_t, std::int64_t> pg_store::still_there(db::postgres& on, const std::vector<std::int64_t>& seqs)
+std::map<std::int64_t, std::int64_t> pg_store::still_there(db::postgres& on,
+                                                           const std::vector<std::int64_t>& seqs)
 {
     std::map<std::int64_t, std::int64_t> out;
     if (seqs.empty())
         return out;
-    const auto r = on.run("SELECT u.seq, (SELECT CASE WHEN b.first_seq <= u.seq THEN b.archived END FROM "
-                          "dtbridge.block AS b WHERE b.master = $1 AND b.last_seq >= u.seq ORDER BY b.last_seq LIMIT 1) "
-                          "FROM unnest($2) AS u(seq)",
-                          ours().add(seqs));
+    const auto r = on.run(
+        "SELECT u.seq, (SELECT CASE WHEN b.first_seq <= u.seq THEN b.archived END FROM "
+        "dtbridge.block AS b WHERE b.master = $1 AND b.last_seq >= u.seq ORDER BY b.last_seq LIMIT 1) "
+        "FROM unnest($2) AS u(seq)",
+        ours().add(seqs));
     for (int i = 0; i < r.size(); ++i)
         if (!r.is_null(i, 1))
             out[r.integer(i, 0)] = r.integer(i, 1);
@@ -292,9 +313,10 @@ std::vector<breach_history> pg_store::history(std::int64_t pbid)
     std::vector<breach_history> out;
     std::vector<std::int64_t> seqs;
     {
-        const auto r = c->run("SELECT seq, pbid, created, late, archive_only, acknowledged, comment_count FROM "
-                              "dtbridge.seen WHERE master = $1 AND pbid = $2 ORDER BY seq LIMIT $3",
-                              ours().add(pbid).add(most_histories));
+        const auto r = c->run(
+            "SELECT seq, pbid, created, late, archive_only, acknowledged, comment_count FROM "
+            "dtbridge.seen WHERE master = $1 AND pbid = $2 ORDER BY seq LIMIT $3",
+            ours().add(pbid).add(most_histories));
         for (int i = 0; i < r.size(); ++i)
         {
             breach_history h;

@@ -1,5 +1,5 @@
-/// What a PostgreSQL archive lets go: by age whole partitions, which costs nothing and gives the space back at
-/// once; by size block by block from the oldest on, where a whole partition would be too much.
+/// What a PostgreSQL archive lets go: by age whole partitions, which costs nothing and gives the space back
+/// at once; by size block by block from the oldest on, where a whole partition would be too much.
 
 #include <algorithm>
 #include <limits>
@@ -38,20 +38,26 @@ bool pg_store::has_to_prune(const retention_order& order, std::int64_t) const
         parts_.begin(), parts_.end(), [&](const auto& part) { return part.second <= order.older_than; });
 }
 
-std::vector<pg_store::block_facts> pg_store::blocks_of_part(db::postgres& on, std::int64_t starts, std::int64_t ends)
+std::vector<pg_store::block_facts> pg_store::blocks_of_part(db::postgres& on,
+                                                            std::int64_t starts,
+                                                            std::int64_t ends)
 {
     std::vector<block_facts> out;
-    const auto r = on.run("SELECT first_seq, last_seq, archived, archive_only, (octet_length(data) + "
-                          "octet_length(directory))::bigint FROM dtbridge.block WHERE master = $1 AND archived >= $2 AND "
-                          "archived < $3 ORDER BY last_seq",
-                          ours().add(starts).add(ends));
+    const auto r = on.run(
+        "SELECT first_seq, last_seq, archived, archive_only, (octet_length(data) + "
+        "octet_length(directory))::bigint FROM dtbridge.block WHERE master = $1 AND archived >= $2 AND "
+        "archived < $3 ORDER BY last_seq",
+        ours().add(starts).add(ends));
     for (int i = 0; i < r.size(); ++i)
         out.push_back({r.integer(i, 0), r.integer(i, 1), r.integer(i, 2), r.integer(i, 4), r.flag(i, 3)});
     return out;
 }
 
 /// Counts what goes, and for whom it is lost.
-void pg_store::count_lost(db::postgres& on, const std::vector<block_facts>& gone, std::int64_t now, dropping& d)
+void pg_store::count_lost(db::postgres& on,
+                          const std::vector<block_facts>& gone,
+                          std::int64_t now,
+                          dropping& d)
 {
     for (const auto& b : gone)
     {
@@ -91,13 +97,16 @@ void pg_store::count_lost(db::postgres& on, const std::vector<block_facts>& gone
     if (cursors.empty())
         return;
     const auto n = static_cast<std::int64_t>(cursors.size());
-    const auto r =
-        on.run("UPDATE dtbridge.master SET losses = losses + $2 WHERE id = $1 RETURNING losses", ours().add(n));
+    const auto r = on.run("UPDATE dtbridge.master SET losses = losses + $2 WHERE id = $1 RETURNING losses",
+                          ours().add(n));
     const auto last = r.integer(0, 0);
-    on.run("INSERT INTO dtbridge.lost(master, n, cursor, first_seq, last_seq, at, count) SELECT $1, $2 + u.n, u.cursor, "
-           "u.first_seq, u.last_seq, $3, u.count FROM unnest($4, $5, $6, $7, $8) AS u(n, cursor, first_seq, last_seq, "
-           "count)",
-           ours().add(last - n).add(now).add(numbers).add(cursors).add(firsts).add(lasts).add(counts));
+    on.run(
+        "INSERT INTO dtbridge.lost(master, n, cursor, first_seq, last_seq, at, count) SELECT $1, $2 + u.n, "
+        "u.cursor, "
+        "u.first_seq, u.last_seq, $3, u.count FROM unnest($4, $5, $6, $7, $8) AS u(n, cursor, first_seq, "
+        "last_seq, "
+        "count)",
+        ours().add(last - n).add(now).add(numbers).add(cursors).add(firsts).add(lasts).add(counts));
     on.run("DELETE FROM dtbridge.lost WHERE master = $1 AND n <= $2", ours().add(last - most_lost_spans));
 }
 
@@ -123,9 +132,10 @@ void pg_store::drop_old(
     {
         if (ends > order.older_than)
             continue;
-        const auto r = on.run("SELECT max(last_seq) FROM dtbridge.block WHERE master = $1 AND archived >= $2 AND "
-                              "archived < $3",
-                              ours().add(starts).add(ends));
+        const auto r = on.run(
+            "SELECT max(last_seq) FROM dtbridge.block WHERE master = $1 AND archived >= $2 AND "
+            "archived < $3",
+            ours().add(starts).add(ends));
         if (r.optional_integer(0, 0).value_or(0) > floor)
             continue;
         drop_part(on, starts, now, d);
@@ -140,10 +150,11 @@ void pg_store::drop_over(
     if (order.max_bytes <= 0 || over <= 0)
         return;
     const auto may_go = [&](std::int64_t last_seq) { return last_seq <= floor || order.drop_undelivered; };
-    const auto r = on.run("SELECT first_seq, last_seq, archived, archive_only, (octet_length(data) + "
-                          "octet_length(directory))::bigint FROM dtbridge.block WHERE master = $1 ORDER BY last_seq LIMIT "
-                          "$2",
-                          ours().add(blocks_per_step));
+    const auto r = on.run(
+        "SELECT first_seq, last_seq, archived, archive_only, (octet_length(data) + "
+        "octet_length(directory))::bigint FROM dtbridge.block WHERE master = $1 ORDER BY last_seq LIMIT "
+        "$2",
+        ours().add(blocks_per_step));
     if (r.empty() || !may_go(r.integer(0, 1)))
         return;
     // The oldest partition as a whole, where all of it has to go.
@@ -177,9 +188,11 @@ void pg_store::drop_over(
         over -= gone.back().bytes;
     }
     count_lost(on, gone, now, d);
-    on.run("DELETE FROM dtbridge.block AS b USING unnest($2, $3) AS u(last_seq, archived) WHERE b.master = $1 AND "
-           "b.last_seq = u.last_seq AND b.archived = u.archived",
-           ours().add(lasts).add(times));
+    on.run(
+        "DELETE FROM dtbridge.block AS b USING unnest($2, $3) AS u(last_seq, archived) WHERE b.master = $1 "
+        "AND "
+        "b.last_seq = u.last_seq AND b.archived = u.archived",
+        ours().add(lasts).add(times));
     d.any = true;
     d.more = over > 0 && static_cast<std::int64_t>(gone.size()) == blocks_per_step;
 }
@@ -204,7 +217,8 @@ bool pg_store::prune_step(const retention_order& order, std::int64_t now, retent
         on.run("UPDATE dtbridge.master SET breaches = breaches - $2, bytes = bytes - $3 WHERE id = $1",
                ours().add(d.breaches).add(d.bytes));
         const auto r = on.run(
-            "SELECT first_seq, archived FROM dtbridge.block WHERE master = $1 ORDER BY last_seq LIMIT 1", ours());
+            "SELECT first_seq, archived FROM dtbridge.block WHERE master = $1 ORDER BY last_seq LIMIT 1",
+            ours());
         d.oldest_seq = r.empty() ? known_.last_seq + 1 : r.integer(0, 0);
         d.oldest_archived = r.empty() ? 0 : r.integer(0, 1);
         return true;
@@ -235,15 +249,19 @@ void pg_store::forget_dropped()
         on.run("DELETE FROM dtbridge.batch WHERE master = $1 AND last_seq < $2", ours().add(oldest));
         on.run("DELETE FROM dtbridge.withheld WHERE master = $1 AND seq < $2", ours().add(oldest));
         on.run("DELETE FROM dtbridge.change WHERE master = $1 AND seq < $2", ours().add(oldest));
-        on.run("DELETE FROM dtbridge.reason AS r WHERE r.master = $1 AND NOT EXISTS(SELECT 1 FROM dtbridge.withheld AS "
-               "w WHERE w.master = $1 AND w.reason = r.id)",
-               ours());
-        // Policies are remembered at start and reload: those in force are among the newest, used by a batch or
-        // not.
-        on.run("DELETE FROM dtbridge.text AS t WHERE t.master = $1 AND NOT EXISTS(SELECT 1 FROM dtbridge.batch AS b "
-               "WHERE b.master = $1 AND (b.policy = t.id OR b.fields = t.id)) AND t.id NOT IN (SELECT id FROM "
-               "dtbridge.text WHERE master = $1 ORDER BY used DESC, id DESC LIMIT $2)",
-               ours().add(most_unused_texts));
+        on.run(
+            "DELETE FROM dtbridge.reason AS r WHERE r.master = $1 AND NOT EXISTS(SELECT 1 FROM "
+            "dtbridge.withheld AS "
+            "w WHERE w.master = $1 AND w.reason = r.id)",
+            ours());
+        // Policies are remembered at start and reload: those in force are among the newest, used by a batch
+        // or not.
+        on.run(
+            "DELETE FROM dtbridge.text AS t WHERE t.master = $1 AND NOT EXISTS(SELECT 1 FROM dtbridge.batch "
+            "AS b "
+            "WHERE b.master = $1 AND (b.policy = t.id OR b.fields = t.id)) AND t.id NOT IN (SELECT id FROM "
+            "dtbridge.text WHERE master = $1 ORDER BY used DESC, id DESC LIMIT $2)",
+            ours().add(most_unused_texts));
         return true;
     });
 }

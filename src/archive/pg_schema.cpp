@@ -1,6 +1,9 @@
 #include "archive/pg_schema.hpp"
 
+#include <chrono>
+#include <mutex>
 #include <string>
+#include <thread>
 
 #include <dtbridge/db/postgres.hpp>
 
@@ -73,7 +76,8 @@ constexpr const char* first_step[] = {
     began         bigint,
     PRIMARY KEY(master, id),
     UNIQUE(master, name)))",
-    // Policies and field maps by SHA-256 in hex. body is null where a batch named a hash that was never given.
+    // Policies and field maps by SHA-256 in hex. body is null where a batch named a hash that was never
+    // given.
     R"(CREATE TABLE dtbridge.text(
     id     bigint GENERATED ALWAYS AS IDENTITY,
     master bigint NOT NULL,
@@ -135,7 +139,8 @@ constexpr const char* first_step[] = {
     at     bigint NOT NULL,
     PRIMARY KEY(master, hash)))",
     R"(CREATE INDEX set_aside_order ON dtbridge.set_aside(master, n))",
-    // Breaches that a policy forwards and that did not go: how is 1 throttled, 2 undeliverable. Words and keys
+    // Breaches that a policy forwards and that did not go: how is 1 throttled, 2 undeliverable. Words and
+    // keys
     // come from the network, so they are bytes, and found by their SHA-256.
     R"(CREATE TABLE dtbridge.reason(
     id     bigint GENERATED ALWAYS AS IDENTITY,
@@ -210,7 +215,10 @@ std::span<const std::span<const char* const>> pg_archive_schema()
     return steps;
 }
 
-void pg_migrate(db::postgres& on)
+namespace
+{
+
+void migrate(db::postgres& on)
 {
     const auto newest = static_cast<std::int64_t>(std::size(steps));
     if (found_version(on) == newest)
@@ -234,6 +242,35 @@ void pg_migrate(db::postgres& on)
         step.commit();
     }
     found_version(on);
+}
+
+/// Somebody else made the same schema, table or row at the same moment.
+bool was_faster(const db::postgres_error& e)
+{
+    return e.sqlstate() == "23505" || e.sqlstate() == "42P06" || e.sqlstate() == "42P07" ||
+           e.may_succeed_again();
+}
+
+}  // namespace
+
+void pg_migrate(db::postgres& on)
+{
+    // All masters of this process open at once when it starts; other bridges may do the same.
+    static std::mutex one_at_a_time;
+    std::lock_guard lock(one_at_a_time);
+    for (int tries = 1;; ++tries)
+    {
+        try
+        {
+            return migrate(on);
+        }
+        catch (const db::postgres_error& e)
+        {
+            if (!was_faster(e) || tries >= 5)
+                throw;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(50 * tries));
+    }
 }
 
 bool pg_check_version(db::postgres& on)

@@ -41,11 +41,12 @@ std::vector<noted_change> pg_store::note_states(const std::vector<shown_state>& 
     std::vector<noted_change> out;
     {
         auto c = connect();
-        const auto r = c->run("SELECT u.n, s.seq, s.acknowledged, s.archive_only FROM unnest($2, $3, $4, $5, $6) AS "
-                              "u(n, pbid, created, acknowledged, comment_count) JOIN dtbridge.seen AS s ON s.master = "
-                              "$1 AND s.pbid = u.pbid AND s.created = u.created WHERE s.acknowledged <> u.acknowledged "
-                              "OR s.comment_count <> u.comment_count ORDER BY u.n",
-                              ours().add(numbers).add(pbids).add(created).flags(acknowledged).add(comments));
+        const auto r = c->run(
+            "SELECT u.n, s.seq, s.acknowledged, s.archive_only FROM unnest($2, $3, $4, $5, $6) AS "
+            "u(n, pbid, created, acknowledged, comment_count) JOIN dtbridge.seen AS s ON s.master = "
+            "$1 AND s.pbid = u.pbid AND s.created = u.created WHERE s.acknowledged <> u.acknowledged "
+            "OR s.comment_count <> u.comment_count ORDER BY u.n",
+            ours().add(numbers).add(pbids).add(created).flags(acknowledged).add(comments));
         std::vector<std::int64_t> seqs;
         std::set<breach_key> changed;
         for (int i = 0; i < r.size(); ++i)
@@ -86,16 +87,23 @@ std::vector<noted_change> pg_store::note_states(const std::vector<shown_state>& 
         when.push_back(n.now.acknowledged_at);
     }
     write([&](db::postgres& on) {
-        on.run("UPDATE dtbridge.seen AS s SET acknowledged = u.acknowledged, comment_count = u.comment_count FROM "
-               "unnest($2, $3, $4, $5) AS u(pbid, created, acknowledged, comment_count) WHERE s.master = $1 AND s.pbid "
-               "= u.pbid AND s.created = u.created",
-               ours().add(pbids).add(created).flags(acknowledged).add(comments));
-        on.run("INSERT INTO dtbridge.change(master, seq, at, acknowledged, comment_count, acknowledged_at) SELECT $1, "
-               "u.seq, $2, u.acknowledged, u.comment_count, u.acknowledged_at FROM unnest($3, $4, $5, $6) AS u(seq, "
-               "acknowledged, comment_count, acknowledged_at) ON CONFLICT(master, seq, at) DO UPDATE SET acknowledged = "
-               "excluded.acknowledged, comment_count = excluded.comment_count, acknowledged_at = "
-               "excluded.acknowledged_at",
-               ours().add(now).add(seqs).flags(acknowledged).add(comments).add(when));
+        on.run(
+            "UPDATE dtbridge.seen AS s SET acknowledged = u.acknowledged, comment_count = u.comment_count "
+            "FROM "
+            "unnest($2, $3, $4, $5) AS u(pbid, created, acknowledged, comment_count) WHERE s.master = $1 AND "
+            "s.pbid "
+            "= u.pbid AND s.created = u.created",
+            ours().add(pbids).add(created).flags(acknowledged).add(comments));
+        on.run(
+            "INSERT INTO dtbridge.change(master, seq, at, acknowledged, comment_count, acknowledged_at) "
+            "SELECT $1, "
+            "u.seq, $2, u.acknowledged, u.comment_count, u.acknowledged_at FROM unnest($3, $4, $5, $6) AS "
+            "u(seq, "
+            "acknowledged, comment_count, acknowledged_at) ON CONFLICT(master, seq, at) DO UPDATE SET "
+            "acknowledged = "
+            "excluded.acknowledged, comment_count = excluded.comment_count, acknowledged_at = "
+            "excluded.acknowledged_at",
+            ours().add(now).add(seqs).flags(acknowledged).add(comments).add(when));
         return true;
     });
     std::lock_guard lock(known_.mutex);
@@ -108,22 +116,25 @@ std::vector<state_change> pg_store::changes(const breach_key& key)
 {
     std::vector<state_change> out;
     auto c = connect();
-    const auto r = c->run("SELECT c.at, c.acknowledged, c.comment_count, c.acknowledged_at FROM dtbridge.seen AS s JOIN "
-                          "dtbridge.change AS c ON c.master = s.master AND c.seq = s.seq WHERE s.master = $1 AND s.pbid "
-                          "= $2 AND s.created = $3 ORDER BY c.at",
-                          ours().add(key.pbid).add(key.created));
+    const auto r = c->run(
+        "SELECT c.at, c.acknowledged, c.comment_count, c.acknowledged_at FROM dtbridge.seen AS s JOIN "
+        "dtbridge.change AS c ON c.master = s.master AND c.seq = s.seq WHERE s.master = $1 AND s.pbid "
+        "= $2 AND s.created = $3 ORDER BY c.at",
+        ours().add(key.pbid).add(key.created));
     for (int i = 0; i < r.size(); ++i)
         out.push_back(change_in(r, i, 0));
     return out;
 }
 
-std::vector<std::pair<std::int64_t, state_change>> pg_store::changes_between(std::int64_t first, std::int64_t last)
+std::vector<std::pair<std::int64_t, state_change>> pg_store::changes_between(std::int64_t first,
+                                                                             std::int64_t last)
 {
     std::vector<std::pair<std::int64_t, state_change>> out;
     auto c = connect();
-    const auto r = c->run("SELECT seq, at, acknowledged, comment_count, acknowledged_at FROM dtbridge.change WHERE "
-                          "master = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq, at LIMIT $4",
-                          ours().add(first).add(last).add(most_changes_read));
+    const auto r = c->run(
+        "SELECT seq, at, acknowledged, comment_count, acknowledged_at FROM dtbridge.change WHERE "
+        "master = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq, at LIMIT $4",
+        ours().add(first).add(last).add(most_changes_read));
     for (int i = 0; i < r.size(); ++i)
         out.emplace_back(r.integer(i, 0), change_in(r, i, 1));
     return out;
@@ -133,9 +144,10 @@ std::vector<window_counts> pg_store::windows(std::size_t max_count)
 {
     std::vector<window_counts> out;
     auto c = connect();
-    const auto r = c->run("SELECT starts, ends, sweep, shown, archived, late, held, gone FROM dtbridge.polled WHERE "
-                          "master = $1 ORDER BY n DESC LIMIT $2",
-                          ours().add(static_cast<std::int64_t>(std::min<std::size_t>(max_count, most_windows))));
+    const auto r = c->run(
+        "SELECT starts, ends, sweep, shown, archived, late, held, gone FROM dtbridge.polled WHERE "
+        "master = $1 ORDER BY n DESC LIMIT $2",
+        ours().add(static_cast<std::int64_t>(std::min<std::size_t>(max_count, most_windows))));
     for (int i = 0; i < r.size(); ++i)
     {
         window_counts w;
@@ -161,15 +173,17 @@ key_span pg_store::keys(const key_order& what)
     auto after = what.after_seq;
     for (;;)
     {
-        const auto r = c->run("SELECT first_seq, last_seq, directory FROM dtbridge.block WHERE master = $1 AND last_seq "
-                              "> $2 AND archived >= $3 ORDER BY last_seq LIMIT $4",
-                              ours().add(after).add(what.archived_from).add(directories_at_once));
+        const auto r = c->run(
+            "SELECT first_seq, last_seq, directory FROM dtbridge.block WHERE master = $1 AND last_seq "
+            "> $2 AND archived >= $3 ORDER BY last_seq LIMIT $4",
+            ours().add(after).add(what.archived_from).add(directories_at_once));
         for (int i = 0; i < r.size(); ++i)
         {
             const auto first = r.integer(i, 0);
             const auto directory = r.bytes(i, 2);
             const auto count = directory.size() / directory_entry_bytes;
-            for (auto n = static_cast<std::size_t>(std::max<std::int64_t>(after + 1 - first, 0)); n < count; ++n)
+            for (auto n = static_cast<std::size_t>(std::max<std::int64_t>(after + 1 - first, 0)); n < count;
+                 ++n)
             {
                 if (scanned == most)
                 {
@@ -217,16 +231,18 @@ std::vector<difference> pg_store::note_differences(std::vector<difference> found
             "UPDATE dtbridge.master SET differences = differences + $2 WHERE id = $1 RETURNING differences",
             ours().add(count));
         const auto last = counter.integer(0, 0);
-        const auto r = on.run("INSERT INTO dtbridge.difference(master, pbid, created, kind, n, at) SELECT $1, u.pbid, "
-                              "u.created, u.kind, $2 + u.n, $3 FROM unnest($4, $5, $6, $7) AS u(n, pbid, created, kind) "
-                              "ON CONFLICT DO NOTHING RETURNING n",
-                              ours().add(last - count + 1).add(now).add(numbers).add(pbids).add(created).add(kinds));
+        const auto r = on.run(
+            "INSERT INTO dtbridge.difference(master, pbid, created, kind, n, at) SELECT $1, u.pbid, "
+            "u.created, u.kind, $2 + u.n, $3 FROM unnest($4, $5, $6, $7) AS u(n, pbid, created, kind) "
+            "ON CONFLICT DO NOTHING RETURNING n",
+            ours().add(last - count + 1).add(now).add(numbers).add(pbids).add(created).add(kinds));
         std::set<std::int64_t> kept;
         for (int i = 0; i < r.size(); ++i)
             kept.insert(r.integer(i, 0) - (last - count + 1));
         for (const auto n : kept)
             out.push_back(candidates.at(static_cast<std::size_t>(n)));
-        on.run("DELETE FROM dtbridge.difference WHERE master = $1 AND n <= $2", ours().add(last - most_differences));
+        on.run("DELETE FROM dtbridge.difference WHERE master = $1 AND n <= $2",
+               ours().add(last - most_differences));
         return out;
     });
 }
@@ -240,9 +256,11 @@ bool pg_store::settle_differences(difference::kind what, const std::vector<breac
         created.push_back(k.created);
     }
     return write([&](db::postgres& on) {
-        on.run("DELETE FROM dtbridge.difference AS d USING unnest($3, $4) AS u(pbid, created) WHERE d.master = $1 AND "
-               "d.kind = $2 AND d.pbid = u.pbid AND d.created = u.created",
-               ours().add(static_cast<std::int64_t>(what)).add(pbids).add(created));
+        on.run(
+            "DELETE FROM dtbridge.difference AS d USING unnest($3, $4) AS u(pbid, created) WHERE d.master = "
+            "$1 AND "
+            "d.kind = $2 AND d.pbid = u.pbid AND d.created = u.created",
+            ours().add(static_cast<std::int64_t>(what)).add(pbids).add(created));
         return true;
     });
 }
@@ -251,9 +269,10 @@ std::vector<difference> pg_store::differences(std::size_t max_count)
 {
     std::vector<difference> out;
     auto c = connect();
-    const auto r = c->run("SELECT kind, pbid, created, at FROM dtbridge.difference WHERE master = $1 ORDER BY n DESC "
-                          "LIMIT $2",
-                          ours().add(static_cast<std::int64_t>(std::min<std::size_t>(max_count, most_differences))));
+    const auto r = c->run(
+        "SELECT kind, pbid, created, at FROM dtbridge.difference WHERE master = $1 ORDER BY n DESC "
+        "LIMIT $2",
+        ours().add(static_cast<std::int64_t>(std::min<std::size_t>(max_count, most_differences))));
     for (int i = 0; i < r.size(); ++i)
     {
         difference d;

@@ -104,9 +104,10 @@ void pg_store::take_over(const std::string& formerly)
         rename_folder(before, folder_);
     auto c = pool_->take();
     pg_migrate(*c);
-    c->run("UPDATE dtbridge.master SET name = $1 WHERE name = $2 AND NOT EXISTS(SELECT 1 FROM dtbridge.master "
-           "WHERE name = $1)",
-           db::parameters().add(master_).add(formerly));
+    c->run(
+        "UPDATE dtbridge.master SET name = $1 WHERE name = $2 AND NOT EXISTS(SELECT 1 FROM dtbridge.master "
+        "WHERE name = $1)",
+        db::parameters().add(master_).add(formerly));
 }
 
 void pg_store::open()
@@ -143,13 +144,14 @@ void pg_store::open()
 
 void pg_store::make_partitions(db::postgres& on, const std::string& place)
 {
-    const auto row = on.run(
-        "INSERT INTO dtbridge.master(name, place) VALUES($1, $2) ON CONFLICT DO NOTHING RETURNING id",
-        db::parameters().add(master_).add(place));
+    const auto row =
+        on.run("INSERT INTO dtbridge.master(name, place) VALUES($1, $2) ON CONFLICT DO NOTHING RETURNING id",
+               db::parameters().add(master_).add(place));
     if (row.empty())
         return;  // another bridge was faster
     const auto id = std::to_string(row.integer(0, 0));
-    if (on.run("SELECT 1::bigint FROM pg_catalog.pg_namespace WHERE nspname = $1", db::parameters().add(place))
+    if (on.run("SELECT 1::bigint FROM pg_catalog.pg_namespace WHERE nspname = $1",
+               db::parameters().add(place))
             .empty())
         on.run("CREATE SCHEMA \"" + place + "\"");
     // Made first and then attached: that waits for nobody who reads the others (a backup, for hours).
@@ -181,12 +183,14 @@ void pg_store::make_part(std::int64_t now)
         auto starts = now - ((now % width) + width) % width;
         auto ends = starts + width;
         // The width may have been another one before.
-        const auto beside = on.run("SELECT max(ends) FILTER (WHERE ends <= $2), min(starts) FILTER (WHERE "
-                                   "starts > $2) FROM dtbridge.part WHERE master = $1",
-                                   ours().add(now));
+        const auto beside = on.run(
+            "SELECT max(ends) FILTER (WHERE ends <= $2), min(starts) FILTER (WHERE "
+            "starts > $2) FROM dtbridge.part WHERE master = $1",
+            ours().add(now));
         starts = std::max(starts, beside.optional_integer(0, 0).value_or(starts));
         ends = std::min(ends, beside.optional_integer(0, 1).value_or(ends));
-        on.run("INSERT INTO dtbridge.part(master, starts, ends) VALUES($1, $2, $3)", ours().add(starts).add(ends));
+        on.run("INSERT INTO dtbridge.part(master, starts, ends) VALUES($1, $2, $3)",
+               ours().add(starts).add(ends));
         const auto name = part_name(starts);
         on.run("CREATE TABLE " + name + " (LIKE dtbridge.block INCLUDING ALL)");
         on.run("ALTER TABLE " + quoted(place_, "block_" + std::to_string(id_)) + " ATTACH PARTITION " + name +
@@ -200,7 +204,8 @@ void pg_store::load(db::postgres& on)
 {
     std::optional<poll_position> position;
     const auto row = on.run(
-        "SELECT id, place, last_seq, breaches, bytes, position, by_activity FROM dtbridge.master WHERE name = $1",
+        "SELECT id, place, last_seq, breaches, bytes, position, by_activity FROM dtbridge.master WHERE name "
+        "= $1",
         db::parameters().add(master_));
     if (row.empty())
         throw db::error(fail(errc::not_found, path_ + ": there is no such archive"));
@@ -209,14 +214,15 @@ void pg_store::load(db::postgres& on)
     id_ = row.integer(0, 0);
     place_ = std::string(row.bytes(0, 1));
     if (!is_plain_name(place_))
-        throw db::error(fail(errc::archive_damaged, path_ + ": the name of its schema is not one of dtbridge's"));
+        throw db::error(
+            fail(errc::archive_damaged, path_ + ": the name of its schema is not one of dtbridge's"));
     const auto last_seq = row.integer(0, 2);
     if (!row.is_null(0, 5))
         position = poll_position{row.integer(0, 5), row.flag(0, 6)};
     std::map<std::string, known_facts::cursor> cursors;
     {
-        const auto r =
-            on.run("SELECT name, id, seq, lost, coalesce(began, 0) FROM dtbridge.cursor WHERE master = $1", ours());
+        const auto r = on.run(
+            "SELECT name, id, seq, lost, coalesce(began, 0) FROM dtbridge.cursor WHERE master = $1", ours());
         for (int i = 0; i < r.size(); ++i)
             cursors[std::string(r.bytes(i, 0))] =
                 known_facts::cursor{r.integer(i, 1), r.integer(i, 2), r.integer(i, 3), r.integer(i, 4)};
@@ -235,7 +241,8 @@ void pg_store::load(db::postgres& on)
         std::vector<std::int64_t> pbids, created;
         {
             const auto r = on.run(
-                "SELECT directory FROM dtbridge.block WHERE master = $1 ORDER BY last_seq DESC LIMIT 32", ours());
+                "SELECT directory FROM dtbridge.block WHERE master = $1 ORDER BY last_seq DESC LIMIT 32",
+                ours());
             for (int i = 0; i < r.size() && newest.size() < limit; ++i)
             {
                 const auto directory = r.bytes(i, 0);
@@ -249,10 +256,11 @@ void pg_store::load(db::postgres& on)
             pbids.push_back(k.pbid);
             created.push_back(k.created);
         }
-        const auto r = on.run("SELECT s.pbid, s.created, s.acknowledged, s.comment_count FROM unnest($2, $3) AS "
-                              "u(pbid, created) JOIN dtbridge.seen AS s ON s.master = $1 AND s.pbid = u.pbid AND "
-                              "s.created = u.created ORDER BY s.seq",
-                              ours().add(pbids).add(created));
+        const auto r = on.run(
+            "SELECT s.pbid, s.created, s.acknowledged, s.comment_count FROM unnest($2, $3) AS "
+            "u(pbid, created) JOIN dtbridge.seen AS s ON s.master = $1 AND s.pbid = u.pbid AND "
+            "s.created = u.created ORDER BY s.seq",
+            ours().add(pbids).add(created));
         for (int i = 0; i < r.size(); ++i)
             keys.add(breach_key{r.integer(i, 0), r.integer(i, 1)},
                      recent_keys::shown{r.flag(i, 2), r.integer(i, 3)},
@@ -262,7 +270,8 @@ void pg_store::load(db::postgres& on)
     std::int64_t oldest_seq = 0, oldest_archived = 0;
     {
         const auto r = on.run(
-            "SELECT first_seq, archived FROM dtbridge.block WHERE master = $1 ORDER BY last_seq LIMIT 1", ours());
+            "SELECT first_seq, archived FROM dtbridge.block WHERE master = $1 ORDER BY last_seq LIMIT 1",
+            ours());
         oldest_seq = r.empty() ? last_seq + 1 : r.integer(0, 0);
         oldest_archived = r.empty() ? 0 : r.integer(0, 1);
     }
@@ -344,7 +353,8 @@ added pg_store::add(archive_block& block, std::int64_t now)
         if (!unknown.empty())
         {
             const auto r = on.run(
-                "SELECT u.n, EXISTS(SELECT 1 FROM dtbridge.seen WHERE master = $1 AND pbid = u.pbid AND created "
+                "SELECT u.n, EXISTS(SELECT 1 FROM dtbridge.seen WHERE master = $1 AND pbid = u.pbid AND "
+                "created "
                 "= u.created), EXISTS(SELECT 1 FROM dtbridge.seen WHERE master = $1 AND pbid = u.pbid) FROM "
                 "unnest($2, $3, $4) AS u(n, pbid, created)",
                 ours().add(numbers).add(pbids).add(created));
@@ -389,18 +399,19 @@ added pg_store::add(archive_block& block, std::int64_t now)
                 return;
             const auto bodies = std::string_view(brought->bytes).substr(block_begins);
             const auto frame = compress_block(bodies);
-            on.run("INSERT INTO dtbridge.block(master, archived, last_seq, first_seq, created_from, created_to, "
-                   "archive_only, size, directory, data) VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-                   ours()
-                       .add(now)
-                       .add(seq - 1)
-                       .add(block_first)
-                       .add(created_from)
-                       .add(created_to)
-                       .add(block.archive_only)
-                       .add(static_cast<std::int64_t>(bodies.size()))
-                       .bytes(directory)
-                       .bytes(frame));
+            on.run(
+                "INSERT INTO dtbridge.block(master, archived, last_seq, first_seq, created_from, created_to, "
+                "archive_only, size, directory, data) VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                ours()
+                    .add(now)
+                    .add(seq - 1)
+                    .add(block_first)
+                    .add(created_from)
+                    .add(created_to)
+                    .add(block.archive_only)
+                    .add(static_cast<std::int64_t>(bodies.size()))
+                    .bytes(directory)
+                    .bytes(frame));
             bytes += static_cast<std::int64_t>(directory.size() + frame.size());
             block_first = seq;
             block_begins = brought->bytes.size();
@@ -434,51 +445,54 @@ added pg_store::add(archive_block& block, std::int64_t now)
         const auto count = static_cast<std::int64_t>(fresh.size());
         if (count > 0)
         {
-            const auto inserted =
-                on.run("INSERT INTO dtbridge.seen(master, pbid, created, seq, acknowledged, comment_count, "
-                       "archive_only, late) SELECT $1, u.pbid, u.created, u.seq, u.acknowledged, "
-                       "u.comment_count, $2, u.late FROM unnest($3, $4, $5, $6, $7, $8) AS u(pbid, created, seq, "
-                       "acknowledged, comment_count, late) ON CONFLICT DO NOTHING",
-                       ours()
-                           .add(block.archive_only)
-                           .add(new_pbids)
-                           .add(new_created)
-                           .add(seqs)
-                           .flags(acknowledged)
-                           .add(comments)
-                           .flags(late));
+            const auto inserted = on.run(
+                "INSERT INTO dtbridge.seen(master, pbid, created, seq, acknowledged, comment_count, "
+                "archive_only, late) SELECT $1, u.pbid, u.created, u.seq, u.acknowledged, "
+                "u.comment_count, $2, u.late FROM unnest($3, $4, $5, $6, $7, $8) AS u(pbid, created, seq, "
+                "acknowledged, comment_count, late) ON CONFLICT DO NOTHING",
+                ours()
+                    .add(block.archive_only)
+                    .add(new_pbids)
+                    .add(new_created)
+                    .add(seqs)
+                    .flags(acknowledged)
+                    .add(comments)
+                    .flags(late));
             if (inserted.changed() != count)
                 throw db::error(fail(errc::locked, path_ + ": somebody else archived the same breaches"));
         }
         std::optional<std::int64_t> position;
         if (block.position)
             position = block.position->position;
-        const auto r = on.run("UPDATE dtbridge.master SET last_seq = last_seq + $2, breaches = breaches + $2, bytes = "
-                              "bytes + $3, position = coalesce($4, position), by_activity = CASE WHEN $4 IS NULL "
-                              "THEN by_activity ELSE $5 END, windows = windows + $6 WHERE id = $1 RETURNING windows",
-                              ours()
-                                  .add(count)
-                                  .add(bytes)
-                                  .add(position)
-                                  .add(block.position && block.position->by_activity)
-                                  .add(std::int64_t{block.window.has_value()}));
+        const auto r = on.run(
+            "UPDATE dtbridge.master SET last_seq = last_seq + $2, breaches = breaches + $2, bytes = "
+            "bytes + $3, position = coalesce($4, position), by_activity = CASE WHEN $4 IS NULL "
+            "THEN by_activity ELSE $5 END, windows = windows + $6 WHERE id = $1 RETURNING windows",
+            ours()
+                .add(count)
+                .add(bytes)
+                .add(position)
+                .add(block.position && block.position->by_activity)
+                .add(std::int64_t{block.window.has_value()}));
         if (block.window)
         {
             const auto& w = *block.window;
             const auto n = r.integer(0, 0);
-            on.run("INSERT INTO dtbridge.polled(master, n, at, starts, ends, sweep, shown, archived, late, held, "
-                   "gone) VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-                   ours()
-                       .add(n)
-                       .add(now)
-                       .add(w.start)
-                       .add(w.end)
-                       .add(w.sweep)
-                       .add(w.shown)
-                       .add(w.archived + count)
-                       .add(w.late)
-                       .add(w.held)
-                       .add(w.gone));
+            on.run(
+                "INSERT INTO dtbridge.polled(master, n, at, starts, ends, sweep, shown, archived, late, "
+                "held, "
+                "gone) VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                ours()
+                    .add(n)
+                    .add(now)
+                    .add(w.start)
+                    .add(w.end)
+                    .add(w.sweep)
+                    .add(w.shown)
+                    .add(w.archived + count)
+                    .add(w.late)
+                    .add(w.held)
+                    .add(w.gone));
             on.run("DELETE FROM dtbridge.polled WHERE master = $1 AND n <= $2", ours().add(n - most_windows));
         }
         return true;
@@ -533,9 +547,10 @@ std::vector<breach_key> pg_store::missing(const std::vector<breach_key>& keys)
         created.push_back(k.created);
     }
     auto c = connect();
-    const auto r = c->run("SELECT u.n FROM unnest($2, $3, $4) AS u(n, pbid, created) WHERE NOT EXISTS(SELECT 1 FROM "
-                          "dtbridge.seen WHERE master = $1 AND pbid = u.pbid AND created = u.created) ORDER BY u.n",
-                          ours().add(numbers).add(pbids).add(created));
+    const auto r = c->run(
+        "SELECT u.n FROM unnest($2, $3, $4) AS u(n, pbid, created) WHERE NOT EXISTS(SELECT 1 FROM "
+        "dtbridge.seen WHERE master = $1 AND pbid = u.pbid AND created = u.created) ORDER BY u.n",
+        ours().add(numbers).add(pbids).add(created));
     std::vector<breach_key> out;
     for (int i = 0; i < r.size(); ++i)
         out.push_back(keys.at(static_cast<std::size_t>(r.integer(i, 0))));
@@ -594,24 +609,25 @@ std::vector<std::shared_ptr<const pg_store::disk_part>> pg_store::parts_after(db
                                                                               bool all)
 {
     std::vector<std::shared_ptr<const disk_part>> out;
-    if (last_block_ && last_block_->first_seq <= what.after_seq + 1 && last_block_->last_seq > what.after_seq &&
-        (all || !last_block_->archive_only))
+    if (last_block_ && last_block_->first_seq <= what.after_seq + 1 &&
+        last_block_->last_seq > what.after_seq && (all || !last_block_->archive_only))
     {
         out.push_back(last_block_);
         return out;
     }
     const auto r = on.run(
-        "SELECT first_seq, last_seq, archived, archive_only, size, directory, data FROM dtbridge.block WHERE master "
-        "= $1 AND last_seq > $2 AND (NOT archive_only OR $3) AND created_to >= $4 AND (created_from < $5 OR $5 = "
+        "SELECT first_seq, last_seq, archived, archive_only, size, directory, data FROM dtbridge.block WHERE "
+        "master "
+        "= $1 AND last_seq > $2 AND (NOT archive_only OR $3) AND created_to >= $4 AND (created_from < $5 OR "
+        "$5 = "
         "9223372036854775807) ORDER BY last_seq LIMIT $6",
         ours()
             .add(what.after_seq)
             .add(all)
             .add(what.created_from)
             .add(what.created_before)
-            .add(std::clamp<std::int64_t>(static_cast<std::int64_t>(what.max_bytes / block_target_bytes),
-                                          1,
-                                          blocks_at_once)));
+            .add(std::clamp<std::int64_t>(
+                static_cast<std::int64_t>(what.max_bytes / block_target_bytes), 1, blocks_at_once)));
     for (int i = 0; i < r.size(); ++i)
         out.push_back(take_part(r, i));
     return out;
@@ -634,7 +650,8 @@ archive_span pg_store::collect(const scan_order& what, bool all)
         for (const auto& b : some)
         {
             held->push_back(b);
-            const auto skip = static_cast<std::size_t>(std::max<std::int64_t>(from.after_seq + 1 - b->first_seq, 0));
+            const auto skip =
+                static_cast<std::size_t>(std::max<std::int64_t>(from.after_seq + 1 - b->first_seq, 0));
             for (auto n = skip; n < b->count(); ++n)
             {
                 const auto found = breach_in(*b, n);
@@ -688,9 +705,10 @@ archive_span pg_store::find(std::int64_t pbid)
     archive_span span;
     auto held = std::make_shared<std::vector<std::shared_ptr<const disk_part>>>();
     span.scanned_to = known_.last_seq;
-    const auto keys = c->run("SELECT seq FROM dtbridge.seen WHERE master = $1 AND pbid = $2 AND seq >= $3 ORDER BY seq "
-                             "LIMIT $4",
-                             ours().add(pbid).add(known_.oldest_seq).add(static_cast<std::int64_t>(most_found)));
+    const auto keys = c->run(
+        "SELECT seq FROM dtbridge.seen WHERE master = $1 AND pbid = $2 AND seq >= $3 ORDER BY seq "
+        "LIMIT $4",
+        ours().add(pbid).add(known_.oldest_seq).add(static_cast<std::int64_t>(most_found)));
     std::size_t bytes = 0;
     for (int i = 0; i < keys.size(); ++i)
     {
@@ -698,7 +716,8 @@ archive_span pg_store::find(std::int64_t pbid)
         if (held->empty() || held->back()->last_seq < seq)
         {
             const auto r = c->run(
-                "SELECT first_seq, last_seq, archived, archive_only, size, directory, data FROM dtbridge.block WHERE "
+                "SELECT first_seq, last_seq, archived, archive_only, size, directory, data FROM "
+                "dtbridge.block WHERE "
                 "master = $1 AND last_seq >= $2 ORDER BY last_seq LIMIT 1",
                 ours().add(seq));
             if (r.empty() || r.integer(0, 0) > seq)
@@ -740,8 +759,9 @@ archive_cursor pg_store::ensure_cursor(const std::string& destination, const new
         if (taken.began == 0)
             taken.began = otherwise.began;
         write([&](db::postgres& on) {
-            on.run("UPDATE dtbridge.cursor SET name = $2, began = nullif($3, 0) WHERE master = $1 AND id = $4",
-                   ours().add(destination).add(taken.began).add(taken.id));
+            on.run(
+                "UPDATE dtbridge.cursor SET name = $2, began = nullif($3, 0) WHERE master = $1 AND id = $4",
+                ours().add(destination).add(taken.began).add(taken.id));
             return true;
         });
     }
@@ -750,9 +770,10 @@ archive_cursor pg_store::ensure_cursor(const std::string& destination, const new
         taken.seq = otherwise.seq;
         taken.began = otherwise.began;
         taken.id = write([&](db::postgres& on) {
-            const auto r = on.run("INSERT INTO dtbridge.cursor(master, name, seq, began) VALUES($1, $2, $3, nullif($4, "
-                                  "0)) RETURNING id",
-                                  ours().add(destination).add(taken.seq).add(taken.began));
+            const auto r = on.run(
+                "INSERT INTO dtbridge.cursor(master, name, seq, began) VALUES($1, $2, $3, nullif($4, "
+                "0)) RETURNING id",
+                ours().add(destination).add(taken.seq).add(taken.began));
             return r.integer(0, 0);
         });
     }
@@ -789,32 +810,36 @@ bool pg_store::confirm(const std::string& destination, const confirmed_batch& ba
     write([&](db::postgres& on) {
         const auto policy = text_id(on, batch.policy_hash, now);
         const auto fields = text_id(on, batch.fields_hash, now);
-        const auto moved = on.run("UPDATE dtbridge.cursor SET seq = $3, sent = sent + $4, held_back = held_back + $5, "
-                                  "undeliverable = undeliverable + $6, throttled = throttled + $7 WHERE master = $1 AND "
-                                  "id = $2",
-                                  ours()
-                                      .add(id)
-                                      .add(batch.last_seq)
-                                      .add(batch.sent)
-                                      .add(batch.held_back)
-                                      .add(batch.undeliverable)
-                                      .add(batch.throttled));
+        const auto moved = on.run(
+            "UPDATE dtbridge.cursor SET seq = $3, sent = sent + $4, held_back = held_back + $5, "
+            "undeliverable = undeliverable + $6, throttled = throttled + $7 WHERE master = $1 AND "
+            "id = $2",
+            ours()
+                .add(id)
+                .add(batch.last_seq)
+                .add(batch.sent)
+                .add(batch.held_back)
+                .add(batch.undeliverable)
+                .add(batch.throttled));
         if (moved.changed() != 1)
-            throw db::error(fail(errc::not_found, path_ + ": no cursor of destination \"" + destination + "\""));
-        on.run("INSERT INTO dtbridge.batch(master, cursor, last_seq, first_seq, at, sent, held_back, undeliverable, "
-               "throttled, policy, fields) VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO "
-               "NOTHING",
-               ours()
-                   .add(id)
-                   .add(batch.last_seq)
-                   .add(batch.first_seq)
-                   .add(now)
-                   .add(batch.sent)
-                   .add(batch.held_back)
-                   .add(batch.undeliverable)
-                   .add(batch.throttled)
-                   .add(policy)
-                   .add(fields));
+            throw db::error(
+                fail(errc::not_found, path_ + ": no cursor of destination \"" + destination + "\""));
+        on.run(
+            "INSERT INTO dtbridge.batch(master, cursor, last_seq, first_seq, at, sent, held_back, "
+            "undeliverable, "
+            "throttled, policy, fields) VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO "
+            "NOTHING",
+            ours()
+                .add(id)
+                .add(batch.last_seq)
+                .add(batch.first_seq)
+                .add(now)
+                .add(batch.sent)
+                .add(batch.held_back)
+                .add(batch.undeliverable)
+                .add(batch.throttled)
+                .add(policy)
+                .add(fields));
         save_withheld(on, id, batch.withheld);
         save_windows(on, id, batch.windows);
         return true;
@@ -861,10 +886,11 @@ std::string pg_store::remember(const std::string& text, const std::string& name,
     auto hash = text::hex(sha256(text));
     const auto frame = compress_block(text);
     write([&](db::postgres& on) {
-        on.run("INSERT INTO dtbridge.text(master, hash, used, body, name) VALUES($1, $2, $3, $4, $5) ON "
-               "CONFLICT(master, hash) DO UPDATE SET used = excluded.used, body = excluded.body, name = "
-               "excluded.name",
-               ours().add(hash).add(now).bytes(frame).bytes(name));
+        on.run(
+            "INSERT INTO dtbridge.text(master, hash, used, body, name) VALUES($1, $2, $3, $4, $5) ON "
+            "CONFLICT(master, hash) DO UPDATE SET used = excluded.used, body = excluded.body, name = "
+            "excluded.name",
+            ours().add(hash).add(now).bytes(frame).bytes(name));
         return true;
     });
     return hash;
@@ -896,11 +922,15 @@ bool pg_store::set_aside(const std::string& raw, const std::string& reason, std:
         // The line first: a crash in between repeats a line, the other way round would lose the element.
         append_line(folder_ + "/set-aside.ndjson", set_aside_line(now, reason, raw), max_set_aside_bytes);
         write([&](db::postgres& on) {
-            const auto r = on.run("UPDATE dtbridge.master SET asides = asides + 1 WHERE id = $1 RETURNING asides", ours());
+            const auto r = on.run(
+                "UPDATE dtbridge.master SET asides = asides + 1 WHERE id = $1 RETURNING asides", ours());
             const auto n = r.integer(0, 0);
-            on.run("INSERT INTO dtbridge.set_aside(master, hash, n, at) VALUES($1, $2, $3, $4) ON CONFLICT DO NOTHING",
-                   ours().bytes(hash).add(n).add(now));
-            on.run("DELETE FROM dtbridge.set_aside WHERE master = $1 AND n <= $2", ours().add(n - most_set_aside));
+            on.run(
+                "INSERT INTO dtbridge.set_aside(master, hash, n, at) VALUES($1, $2, $3, $4) ON CONFLICT DO "
+                "NOTHING",
+                ours().bytes(hash).add(n).add(now));
+            on.run("DELETE FROM dtbridge.set_aside WHERE master = $1 AND n <= $2",
+                   ours().add(n - most_set_aside));
             return true;
         });
     }
@@ -929,8 +959,8 @@ bool pg_erase_archive(db::postgres_pool& pool, const std::string& master)
     if (!pg_check_version(*c))
         return false;
     db::postgres_transaction all(*c);
-    const auto r =
-        c->run("SELECT id, place FROM dtbridge.master WHERE name = $1 FOR UPDATE", db::parameters().add(master));
+    const auto r = c->run("SELECT id, place FROM dtbridge.master WHERE name = $1 FOR UPDATE",
+                          db::parameters().add(master));
     if (r.empty())
         return false;
     const auto id = r.integer(0, 0);

@@ -165,16 +165,10 @@ private:
     /// Which of these the archive still has, with when they were archived.
     std::map<std::int64_t, std::int64_t> still_there(db::postgres& on, const std::vector<std::int64_t>& seqs);
     void count_lost(db::postgres& on, const std::vector<block_facts>& gone, std::int64_t now, dropping& d);
-    void drop_old(db::postgres& on,
-                  const retention_order& order,
-                  std::int64_t floor,
-                  std::int64_t now,
-                  dropping& d);
-    void drop_over(db::postgres& on,
-                   const retention_order& order,
-                   std::int64_t floor,
-                   std::int64_t now,
-                   dropping& d);
+    void drop_old(
+        db::postgres& on, const retention_order& order, std::int64_t floor, std::int64_t now, dropping& d);
+    void drop_over(
+        db::postgres& on, const retention_order& order, std::int64_t floor, std::int64_t now, dropping& d);
     void drop_part(db::postgres& on, std::int64_t starts, std::int64_t now, dropping& d);
     std::vector<block_facts> blocks_of_part(db::postgres& on, std::int64_t starts, std::int64_t ends);
 

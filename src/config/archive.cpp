@@ -34,7 +34,8 @@ void check_database(section& s, context& c, archive_options& out)
     }
     out.database.url = url;
     if (read->has_password)
-        s.error("url", "holds a password; expected it in a file that password_file names, and here user@host");
+        s.error("url",
+                "holds a password; expected it in a file that password_file names, and here user@host");
     if (!read->is_local && !read->sslmode.empty() && read->sslmode != "verify-full")
         s.warning("url",
                   "sslmode=" + text::printable(read->sslmode, 20) +

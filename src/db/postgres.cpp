@@ -156,7 +156,8 @@ error_code code_of(const std::string& sqlstate)
     return error_code(EIO, boost::system::system_category());
 }
 
-/// Class 08 and the server's own going: 57P01 shut down, 57P02 crashed, 57P03 starts, 57P05 idle for too long.
+/// Class 08 and the server's own going: 57P01 shut down, 57P02 crashed, 57P03 starts, 57P05 idle for too
+/// long.
 bool is_gone(const std::string& sqlstate)
 {
     return sqlstate.rfind("08", 0) == 0 || sqlstate.rfind("57P0", 0) == 0;
@@ -349,8 +350,7 @@ const char* system_roots()
 
 }  // namespace
 
-postgres::postgres(const postgres_options& options)
-    : limit_(options.statement_limit)
+postgres::postgres(const postgres_options& options) : limit_(options.statement_limit)
 {
     const auto url = known_url(options.url);
     place_ = url.place;
@@ -462,14 +462,9 @@ rows postgres::run(const char* sql, const parameters& values)
         lengths[i] = static_cast<int>(bytes.size());
     }
     const auto until = clock::now() + limit_;
-    if (lib.PQsendQueryParams(conn_,
-                              sql,
-                              static_cast<int>(n),
-                              types.data(),
-                              data.data(),
-                              lengths.data(),
-                              binary.data(),
-                              1) == 0)
+    if (lib.PQsendQueryParams(
+            conn_, sql, static_cast<int>(n), types.data(), data.data(), lengths.data(), binary.data(), 1) ==
+        0)
         raise_lost("is gone");
     for (;;)
     {
@@ -517,11 +512,11 @@ rows postgres::run(const char* sql, const parameters& values)
     const bool lost = lib.PQstatus(conn_) == CONNECTION_BAD || is_gone(sqlstate);
     if (words == nullptr)
         words = lib.PQerrorMessage(conn_);
-    throw postgres_error(fail(lost ? error_code(ENOTCONN, boost::system::system_category()) : code_of(sqlstate),
-                              place_ + ": " + one_line(words) +
-                                  (sqlstate.empty() ? "" : " (SQLSTATE " + sqlstate + ")")),
-                         sqlstate,
-                         lost);
+    throw postgres_error(
+        fail(lost ? error_code(ENOTCONN, boost::system::system_category()) : code_of(sqlstate),
+             place_ + ": " + one_line(words) + (sqlstate.empty() ? "" : " (SQLSTATE " + sqlstate + ")")),
+        sqlstate,
+        lost);
 }
 
 bool postgres::is_idle()
@@ -585,8 +580,7 @@ postgres_pool::borrowed postgres_pool::take()
             if (idle_.empty())
             {
                 // While nothing is known to work one tries for all, and not before its time.
-                const auto left =
-                    std::chrono::ceil<std::chrono::seconds>(not_before_ - clock::now()).count();
+                const auto left = std::chrono::ceil<std::chrono::seconds>(not_before_ - clock::now()).count();
                 if (pause_.count() > 0 && (trying_ || left > 0))
                     throw postgres_error(
                         fail(last_failure_.code,

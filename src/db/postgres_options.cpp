@@ -58,13 +58,15 @@ outcome<postgres_url> read_postgres_url(std::string_view url)
         out.has_password = hosts.substr(0, at).find(':') != std::string_view::npos;
         hosts.remove_prefix(at + 1);
     }
-    split(hosts, ',', [&](std::string_view h) { out.is_local = out.is_local && is_loopback(without_port(h)); });
+    split(
+        hosts, ',', [&](std::string_view h) { out.is_local = out.is_local && is_loopback(without_port(h)); });
     std::string other_hosts;
     if (!query.empty())
         split(query, '&', [&](std::string_view pair) {
             const auto equals = pair.find('=');
             const auto key = pair.substr(0, equals);
-            const auto value = equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
+            const auto value =
+                equals == std::string_view::npos ? std::string_view() : pair.substr(equals + 1);
             if (key == "sslmode")
                 out.sslmode = value;
             else if (key == "sslrootcert")

@@ -59,8 +59,17 @@ public:
                 throw std::runtime_error("the folder of PostgreSQL cannot be given to its user");
         }
         int status = 0;
-        const auto made = spawn({programs() + "/initdb", "-D", dir_ / "data", "-U", "test", "-A", "trust", "-E",
-                                 "UTF8", "--no-locale", "-N"});
+        const auto made = spawn({programs() + "/initdb",
+                                 "-D",
+                                 dir_ / "data",
+                                 "-U",
+                                 "test",
+                                 "-A",
+                                 "trust",
+                                 "-E",
+                                 "UTF8",
+                                 "--no-locale",
+                                 "-N"});
         ::waitpid(made, &status, 0);
         if (status != 0)
             throw std::runtime_error("initdb failed");
@@ -72,8 +81,18 @@ public:
 
     void start()
     {
-        server_ = spawn({programs() + "/postgres", "-D", dir_ / "data", "-k", dir_.path(), "-c", "listen_addresses=",
-                         "-c", "fsync=off", "-c", "full_page_writes=off", "-c",
+        server_ = spawn({programs() + "/postgres",
+                         "-D",
+                         dir_ / "data",
+                         "-k",
+                         dir_.path(),
+                         "-c",
+                         "listen_addresses=",
+                         "-c",
+                         "fsync=off",
+                         "-c",
+                         "full_page_writes=off",
+                         "-c",
                          "shared_buffers=32MB"});
         const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
         for (;;)

@@ -1,8 +1,8 @@
 #pragma once
 
-/// The way of an archive from SQLite to PostgreSQL and back: breaches byte for byte under their seq, keys that
-/// outlived them, position, cursors and what became of every breach. The source stays as it was; the target is
-/// there as a whole or not at all.
+/// The way of an archive from SQLite to PostgreSQL and back: breaches byte for byte under their seq, keys
+/// that outlived them, position, cursors and what became of every breach. The source stays as it was; the
+/// target is there as a whole or not at all.
 
 #include <cstdint>
 #include <functional>

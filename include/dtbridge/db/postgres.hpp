@@ -1,11 +1,11 @@
 #pragma once
 
-/// PostgreSQL with owners: a connection, what a statement takes and answers, and the connections of a process.
-/// libpq is loaded when the first connection is made, so that only those who use PostgreSQL need it. Every
-/// call blocks, for no longer than its limit, and so runs where blocking is allowed (async/offload.hpp).
-/// Failures are db::error, as SQLite's are. Values reach the server as parameters, never as part of a
-/// statement. What tables hold is left to the users. Tested in tests/unit/db and tests/unit/archive with a
-/// real PostgreSQL.
+/// PostgreSQL with owners: a connection, what a statement takes and answers, and the connections of a
+/// process. libpq is loaded when the first connection is made, so that only those who use PostgreSQL need it.
+/// Every call blocks, for no longer than its limit, and so runs where blocking is allowed
+/// (async/offload.hpp). Failures are db::error, as SQLite's are. Values reach the server as parameters, never
+/// as part of a statement. What tables hold is left to the users. Tested in tests/unit/db and
+/// tests/unit/archive with a real PostgreSQL.
 
 #include <chrono>
 #include <cstddef>
@@ -57,8 +57,8 @@ public:
     parameters& bytes(std::string_view v);
     parameters& add(const std::vector<std::int64_t>& v);  ///< bigint[]
     parameters& add(const std::vector<std::optional<std::int64_t>>& v);
-    parameters& flags(const std::vector<bool>& v);                ///< boolean[]
-    parameters& blobs(const std::vector<std::string_view>& v);    ///< bytea[]
+    parameters& flags(const std::vector<bool>& v);              ///< boolean[]
+    parameters& blobs(const std::vector<std::string_view>& v);  ///< bytea[]
 
 private:
     friend class postgres;
@@ -89,7 +89,7 @@ public:
     bool empty() const { return size() == 0; }
     std::int64_t integer(int row, int column) const;  ///< bigint; 0 for null
     std::optional<std::int64_t> optional_integer(int row, int column) const;
-    bool flag(int row, int column) const;  ///< boolean; false for null
+    bool flag(int row, int column) const;               ///< boolean; false for null
     std::string_view bytes(int row, int column) const;  ///< text or bytea; lives as long as this
     bool is_null(int row, int column) const;
     std::int64_t changed() const;  ///< rows that were inserted, changed or deleted
@@ -144,8 +144,8 @@ private:
     bool done_ = false;
 };
 
-/// The connections of a process to one database: as many as are used at once. One that cannot be made is tried
-/// again with back-off, and until then everybody is told at once why. Thread-safe.
+/// The connections of a process to one database: as many as are used at once. One that cannot be made is
+/// tried again with back-off, and until then everybody is told at once why. Thread-safe.
 class postgres_pool : public std::enable_shared_from_this<postgres_pool>
 {
 public:

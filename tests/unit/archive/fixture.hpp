@@ -99,7 +99,8 @@ inline const std::vector<store_kind>& both()
     return kinds;
 }
 
-#define DTBRIDGE_TEST_BOTH(name) BOOST_DATA_TEST_CASE(name, boost::unit_test::data::make(dtbridge::test::both()), kind)
+#define DTBRIDGE_TEST_BOTH(name) \
+    BOOST_DATA_TEST_CASE(name, boost::unit_test::data::make(dtbridge::test::both()), kind)
 
 /// Blocks of these tests are an hour apart; what is older goes by partitions of an hour.
 inline archive_database database_for(store_kind kind)

@@ -46,8 +46,9 @@ BOOST_AUTO_TEST_CASE(retention_drops_partitions_and_keys_stay)
     order.older_than = a.clock - 2 * hour;
     BOOST_TEST(a.must(acme->prune(order)).dropped == 60);
     BOOST_TEST(a.value("SELECT count(*) FROM part") == 7);
-    BOOST_TEST(text(a, "SELECT count(*)::text FROM pg_inherits WHERE inhparent = 'dtbridge.block_1'::regclass") ==
-               "2");
+    BOOST_TEST(
+        text(a, "SELECT count(*)::text FROM pg_inherits WHERE inhparent = 'dtbridge.block_1'::regclass") ==
+        "2");
     BOOST_TEST(a.value("SELECT count(*) FROM seen") == 200);
     BOOST_TEST(a.must(other->facts()).breaches == 100);
     // A block that is younger than its partition's end stays until that is over.
@@ -65,7 +66,8 @@ BOOST_AUTO_TEST_CASE(partitions_of_another_width_fit_between)
     a.must(a.open()->add(numbered(6, 5)));
     archive_database wider = a.database;
     wider.partition = std::chrono::hours(24 * 7);
-    archive_pool pool(a.workers.get_executor(), a.dir / "masters", [&] { return a.clock.load(); }, wider);
+    archive_pool pool(
+        a.workers.get_executor(), a.dir / "masters", [&] { return a.clock.load(); }, wider);
     auto acme = a.must(archive::open(pool, "acme", ""));
     for (const std::int64_t later : {0, 3, 5, 200, 400})
     {
@@ -84,7 +86,8 @@ BOOST_AUTO_TEST_CASE(each_master_in_a_schema_of_its_own)
     archives a(store_kind::postgresql);
     archive_database own = a.database;
     own.own_schemas = true;
-    archive_pool pool(a.workers.get_executor(), a.dir / "masters", [&] { return a.clock.load(); }, own);
+    archive_pool pool(
+        a.workers.get_executor(), a.dir / "masters", [&] { return a.clock.load(); }, own);
     auto acme = a.must(archive::open(pool, "acme", ""));
     auto other = a.must(archive::open(pool, "big-co", ""));
     a.must(acme->add(numbered(1, 3)));
@@ -137,7 +140,8 @@ BOOST_AUTO_TEST_CASE(a_second_writer_is_noticed_before_it_does_harm)
         return;
     archives a(store_kind::postgresql);
     auto one = a.open();
-    archive_pool elsewhere(a.workers.get_executor(), a.dir / "elsewhere", [&] { return a.clock.load(); }, a.database);
+    archive_pool elsewhere(
+        a.workers.get_executor(), a.dir / "elsewhere", [&] { return a.clock.load(); }, a.database);
     auto two = a.must(archive::open(elsewhere, "acme", ""));
     a.must(one->add(numbered(1, 3)));
     auto refused = a.ask(two->add(numbered(2, 3)));
@@ -148,6 +152,27 @@ BOOST_AUTO_TEST_CASE(a_second_writer_is_noticed_before_it_does_harm)
     BOOST_TEST(then.keys.size() == 1u);
     BOOST_TEST(then.repeated == 2);
     BOOST_TEST(two->last_seq() == 4);
+}
+
+/// As when a service starts on an empty database.
+BOOST_AUTO_TEST_CASE(many_masters_open_at_once)
+{
+    if (!is_installed())
+        return;
+    archives a(store_kind::postgresql);
+    int good = 0;
+    const auto count = [&good](std::exception_ptr e, outcome<std::shared_ptr<archive>> opened) {
+        if (e || !opened)
+            BOOST_ERROR((e ? "thrown" : opened.error().detail));
+        else
+            ++good;
+    };
+    for (int i = 0; i < 12; ++i)
+        boost::asio::co_spawn(a.ctx, archive::open(a.pool, "m" + std::to_string(i), ""), count);
+    a.ctx.restart();
+    a.ctx.run_for(std::chrono::seconds(30));
+    BOOST_TEST(good == 12);
+    BOOST_TEST(a.pool.open_connections() <= 3u);  // as many as there are workers
 }
 
 BOOST_AUTO_TEST_CASE(a_newer_schema_is_refused)

@@ -226,13 +226,15 @@ BOOST_AUTO_TEST_CASE(archive_in_postgresql)
 {
     folder f;
     f.write("db.password", "from-a-file\n");
-    auto c = good(f, R"([archive]
+    auto c = good(f,
+                  R"([archive]
 url = "postgresql://bridge@db1.example,db2.example:5433/dtbridge?target_session_attrs=read-write"
 password_file = "db.password"
 schema_per_master = true
 partition = "3d"
 retention = "30d"
-)" + std::string(config_test::master) + std::string(config_test::destination));
+)" + std::string(config_test::master) +
+                      std::string(config_test::destination));
     BOOST_TEST(c.archive.database.url ==
                "postgresql://bridge@db1.example,db2.example:5433/dtbridge?target_session_attrs=read-write");
     BOOST_TEST(c.archive.database.password.reveal() == "from-a-file");

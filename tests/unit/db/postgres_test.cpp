@@ -55,7 +55,8 @@ BOOST_AUTO_TEST_SUITE(postgres)
 BOOST_AUTO_TEST_CASE(urls)
 {
     const auto read = [](const char* url) { return db::read_postgres_url(url).value(); };
-    BOOST_TEST(read("postgresql://bridge@db.example:5433/dt").place == "PostgreSQL at db.example:5433, database dt");
+    BOOST_TEST(read("postgresql://bridge@db.example:5433/dt").place ==
+               "PostgreSQL at db.example:5433, database dt");
     BOOST_TEST(!read("postgresql://bridge@db.example:5433/dt").is_local);
     BOOST_TEST(!read("postgresql://bridge@db.example/dt").has_password);
     const auto secret = read("postgres://bridge:hunter2@db.example/dt?sslmode=require");
@@ -63,12 +64,17 @@ BOOST_AUTO_TEST_CASE(urls)
     BOOST_TEST(secret.place.find("hunter2") == std::string::npos);
     BOOST_TEST(secret.sslmode == "require");
     BOOST_TEST(read("postgresql://db/x?password=y").has_password);
-    for (const char* local : {"postgresql:///dt", "postgresql://localhost/dt", "postgresql://127.0.0.1:5/dt",
-                              "postgresql://[::1]:5/dt", "postgresql:///dt?host=/run/postgresql",
+    for (const char* local : {"postgresql:///dt",
+                              "postgresql://localhost/dt",
+                              "postgresql://127.0.0.1:5/dt",
+                              "postgresql://[::1]:5/dt",
+                              "postgresql:///dt?host=/run/postgresql",
                               "postgresql://%2Frun%2Fpostgresql/dt"})
         BOOST_TEST(read(local).is_local, local);
-    for (const char* remote : {"postgresql://localhost,db.example/dt", "postgresql:///dt?host=db.example",
-                               "postgresql:///dt?hostaddr=192.0.2.1", "postgresql://[2001:db8::1]/dt"})
+    for (const char* remote : {"postgresql://localhost,db.example/dt",
+                               "postgresql:///dt?host=db.example",
+                               "postgresql:///dt?hostaddr=192.0.2.1",
+                               "postgresql://[2001:db8::1]/dt"})
         BOOST_TEST(!read(remote).is_local, remote);
     BOOST_TEST(!db::read_postgres_url("mysql://db/x"));
     BOOST_TEST(!db::read_postgres_url("host=db"));
@@ -104,12 +110,9 @@ BOOST_AUTO_TEST_CASE(values_come_back_as_they_went)
 
     const std::vector<std::int64_t> numbers = {3, lowest, -1};
     const std::vector<std::optional<std::int64_t>> some = {std::nullopt, 7, std::nullopt};
-    const auto rows = on.run("SELECT * FROM unnest($1, $2, $3, $4)",
-                             db::parameters()
-                                 .add(numbers)
-                                 .add(some)
-                                 .flags({true, false, true})
-                                 .blobs({odd, "", "b"}));
+    const auto rows =
+        on.run("SELECT * FROM unnest($1, $2, $3, $4)",
+               db::parameters().add(numbers).add(some).flags({true, false, true}).blobs({odd, "", "b"}));
     BOOST_REQUIRE(rows.size() == 3);
     BOOST_TEST(rows.integer(1, 0) == lowest);
     BOOST_TEST(rows.is_null(0, 1));
@@ -186,8 +189,9 @@ BOOST_AUTO_TEST_CASE(a_pool_gives_what_works)
     }
     BOOST_TEST(pool->size() == 1u);
     db::postgres on(to(url));
-    on.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = "
-           "current_database()");
+    on.run(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = "
+        "current_database()");
     // The one that the server closed is noticed, before or when it is used; the next works.
     bool works = false;
     for (int i = 0; i < 3 && !works; ++i)
