@@ -4,7 +4,7 @@ import json
 import socket
 import unittest
 
-from rig import Bridge, Collector, RigTest, Simulator, bridge_binary, messages, run_cli, wait_until
+from rig import Bridge, Collector, Pki, RigTest, Simulator, bridge_binary, messages, run_cli, wait_until
 from rig.postgres import Postgres
 
 
@@ -115,6 +115,32 @@ class OverPostgres(RigTest):
         self.assertEqual(self.database.sql("archive", "SELECT (SELECT count(*) FROM dtbridge.master), (SELECT count(*) "
                                            "FROM dtbridge.seen), (SELECT count(*) FROM pg_tables WHERE schemaname = "
                                            "'dtbridge_acme')"), ["0|0|0"])
+
+    def test_tls_is_verified_and_the_password_is_in_a_file(self):
+        pki = Pki(self.folder / "pki")
+        server = self.own(Postgres(pki, password="correct horse"))
+        bridge = self.bridge(password_file="db.password")
+
+        def at(name, ca):
+            return f"postgresql://test@{name}:{server.port}/archive?sslmode=verify-full&sslrootcert={ca}"
+
+        def refused(url, password):
+            bridge.archive["url"] = url
+            bridge.token("db.password", password)
+            bridge.write()
+            said = run_cli("export", "--master", "acme", config=bridge.config)
+            self.assertEqual(said.returncode, 1)
+            self.assertNotIn(password.encode(), said.stderr)
+            return said.stderr.decode()
+        self.assertIn("certificate verify failed", refused(at("localhost", pki.other_ca), "correct horse"))
+        self.assertIn("does not match host name", refused(at("db.example", pki.ca) + "&hostaddr=127.0.0.1", "correct horse"))
+        self.assertIn("password authentication failed", refused(at("localhost", pki.ca), "battery staple"))
+        bridge.token("db.password", "correct horse")
+        bridge.start()
+        self.wait_for_all()
+        self.assertEqual(server.sql("archive", "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) "
+                                    "WHERE application_name = 'dtbridge'"), ["t"])
+        self.assertNotIn("correct horse", bridge.log())
 
     def test_from_sqlite_to_postgresql_and_back(self):
         """What is exported and explained is the same byte for byte, and no destination gets anything twice."""

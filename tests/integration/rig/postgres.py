@@ -7,7 +7,7 @@ import signal
 import subprocess
 import unittest
 
-from .basics import Folder, wait_until
+from .basics import Folder, free_port, wait_until
 from .process import Process
 
 
@@ -24,9 +24,11 @@ def programs():
 
 
 class Postgres:
-    """p = Postgres(); p.url; p.stop(); p.start()"""
+    """p = Postgres(); p.url; p.stop(); p.start()
 
-    def __init__(self):
+    pki: also on loopback, by TLS and password alone."""
+
+    def __init__(self, pki=None, password=None):
         self.bin = programs()
         if self.bin is None:
             raise unittest.SkipTest("no PostgreSQL is installed")
@@ -40,27 +42,39 @@ class Postgres:
             self.as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups",
                             "--pdeathsig=KILL"]
         self.data = self.folder / "data"
+        self.port = free_port() if pki else 5432
+        self.settings = ["-p", str(self.port), "-c", "listen_addresses=" + ("127.0.0.1" if pki else "")]
         self.starts = 0
         self.process = None
         subprocess.run([*self.as_user, self.bin / "initdb", "-D", self.data, "-U", "test", "-A", "trust", "-E", "UTF8",
                         "--no-locale", "-N"], check=True, capture_output=True, cwd="/")
+        if pki:
+            for source, name in ((pki.server, "server.crt"), (pki.server_key, "server.key")):
+                target = self.data / name
+                shutil.copy(source, target)
+                target.chmod(0o600)
+                shutil.chown(target, self.data.stat().st_uid, self.data.stat().st_gid)
+            (self.data / "pg_hba.conf").write_text("local all all trust\nhostssl all all all scram-sha-256\n")
+            self.settings += ["-c", "ssl=on"]
         self.start()
+        if password:
+            self.sql("postgres", f"ALTER ROLE test PASSWORD '{password}'")
         self.sql("postgres", "CREATE DATABASE archive")
-        self.url = f"postgresql:///archive?user=test&host={self.folder.path}"
+        self.url = f"postgresql:///archive?user=test&host={self.folder.path}&port={self.port}"
 
     @property
     def socket(self):
-        return self.folder / ".s.PGSQL.5432"
+        return self.folder / f".s.PGSQL.{self.port}"
 
     def start(self):
         self.starts += 1
         self.process = Process(f"postgres-{self.starts}",
                                [*self.as_user, self.bin / "postgres", "-D", self.data, "-k", self.folder.path,
-                                "-c", "listen_addresses=", "-c", "fsync=off"], self.logs.path, cwd="/")
+                                *self.settings, "-c", "fsync=off"], self.logs.path, cwd="/")
         wait_until(lambda: self.ready(), 30, lambda: "PostgreSQL does not start: " + self.process.err()[-2000:])
 
     def ready(self):
-        return subprocess.run([self.bin / "pg_isready", "-q", "-h", self.folder.path, "-U", "test"],
+        return subprocess.run([self.bin / "pg_isready", "-q", "-h", self.folder.path, "-p", str(self.port), "-U", "test"],
                               capture_output=True).returncode == 0
 
     def stop(self):
@@ -70,7 +84,7 @@ class Postgres:
 
     def sql(self, database, text):
         """Rows as text, columns with | between them."""
-        done = subprocess.run([self.bin / "psql", "-h", self.folder.path, "-U", "test", "-d", database, "-X", "-A", "-t",
+        done = subprocess.run([self.bin / "psql", "-h", self.folder.path, "-p", str(self.port), "-U", "test", "-d", database, "-X", "-A", "-t",
                                "-v", "ON_ERROR_STOP=1", "-c", text], capture_output=True, text=True)
         if done.returncode != 0:
             raise AssertionError(done.stderr)
