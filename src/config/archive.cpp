@@ -14,13 +14,21 @@ void check_database(section& s, context& c, archive_options& out)
 {
     using namespace std::chrono_literals;
     constexpr auto day = 24h;
-    std::string url;
+    const archive_database otherwise;
+    std::string url, file;
     s.read("url", url);
+    s.read("password_file", file);
+    s.read("schema_per_master", out.database.own_schemas);
+    s.read_duration("partition", out.database.partition, 1h, 366 * day);
     if (url.empty())
     {
-        for (const char* key : {"password_file", "schema_per_master", "partition"})
-            if (s.find(key) != nullptr && s.is_explicit(key))
+        const auto refuse = [&](const char* key, bool is_set) {
+            if (is_set)
                 s.error(key, "is of an archive in PostgreSQL, and url is \"\", which is SQLite in state_dir");
+        };
+        refuse("password_file", !file.empty());
+        refuse("schema_per_master", out.database.own_schemas);
+        refuse("partition", out.database.partition != otherwise.partition);
         return;
     }
     // The value may hold a password and is not repeated.
@@ -40,10 +48,8 @@ void check_database(section& s, context& c, archive_options& out)
         s.warning("url",
                   "sslmode=" + text::printable(read->sslmode, 20) +
                       " does not verify whom it talks to; without it, it is verify-full");
-    if (s.find("password_file") != nullptr)
+    if (!file.empty())
         read_secret(s, "password_file", c.places, out.database.password, out.password_file);
-    s.read("schema_per_master", out.database.own_schemas);
-    s.read_duration("partition", out.database.partition, 1h, 366 * day);
     if (s.is_explicit("min_free"))
         s.warning("min_free", "is not looked at: the file system of the database is another one's business");
 }
