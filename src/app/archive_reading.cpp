@@ -1,7 +1,6 @@
 #include "app/archive_reading.hpp"
 
 #include <algorithm>
-#include <filesystem>
 #include <future>
 #include <iostream>
 #include <queue>
@@ -34,18 +33,19 @@ std::string folder_of(const std::string& state_dir)
     return state_dir + "/masters";
 }
 
-bool has_archive(const std::string& state_dir, const std::string& master)
-{
-    std::error_code ec;
-    return std::filesystem::exists(folder_of(state_dir) + "/" + master + "/archive.db", ec);
-}
-
 template <class T>
 T taken(outcome<T> got)
 {
     if (!got)
         throw action_error(got.error().detail);
     return std::move(*got);
+}
+
+std::vector<std::string> names_of_archives(const config::configuration& c)
+{
+    asio::thread_pool worker(1);
+    archive_pool pool(worker.get_executor(), folder_of(c.service.state_dir), c.archive.database);
+    return taken(asio::co_spawn(worker, archive::names(pool), asio::use_future).get());
 }
 
 /// One master's archive from the oldest breach to the newest there was at first.
@@ -147,6 +147,7 @@ class acknowledgements
 public:
     acknowledgements(const reading& what, const std::string& master)
         : folder_(folder_of(what.state_dir)),
+          database_(what.database),
           master_(master),
           wanted_(what.with_changes),
           stays_open_(!what.by_arrival || what.masters.size() <= most_open)
@@ -158,7 +159,7 @@ public:
         if (wanted_)
         {
             if (!states_)
-                states_ = taken(later_states::open(folder_, master_));
+                states_ = taken(later_states::open(folder_, master_, database_));
             changes_ = taken(states_->between(span.breaches.front().seq, span.breaches.back().seq));
             if (!stays_open_)
                 states_.reset();
@@ -176,7 +177,9 @@ public:
     }
 
 private:
-    std::string folder_, master_;
+    std::string folder_;
+    archive_database database_;
+    std::string master_;
     bool wanted_, stays_open_;
     std::unique_ptr<later_states> states_;
     std::vector<std::pair<std::int64_t, state_change>> changes_;
@@ -304,13 +307,17 @@ time_span read_time_span(const parsed& said, std::int64_t now)
 std::vector<std::string> archives_to_read(const config::configuration& c, const std::string& master)
 {
     const auto& state_dir = c.service.state_dir;
+    const auto there = names_of_archives(c);
+    const auto has_archive = [&](const std::string& name) {
+        return std::find(there.begin(), there.end(), name) != there.end();
+    };
     const auto configured = [&](const std::string& name) {
         return std::any_of(c.masters.begin(), c.masters.end(), [&](const auto& m) { return m.name == name; });
     };
     if (!master.empty())
     {
         const bool is_folder = master.find('/') == std::string::npos && master.front() != '.';
-        if (!is_folder || (!configured(master) && !has_archive(state_dir, master)))
+        if (!is_folder || (!configured(master) && !has_archive(master)))
         {
             std::string known;
             for (const auto& m : c.masters)
@@ -323,7 +330,7 @@ std::vector<std::string> archives_to_read(const config::configuration& c, const 
     }
     std::vector<std::string> names;
     for (const auto& m : c.masters)
-        if (has_archive(state_dir, m.name))
+        if (has_archive(m.name))
             names.push_back(m.name);
     if (names.empty())
         throw action_error(folder_of(state_dir) +
@@ -346,7 +353,7 @@ void read_archives(const reading& what, const std::function<bool(const read_brea
     asio::thread_pool workers(1);
     // Streams go before what they run on, also when something is thrown.
     {
-        archive_pool pool(workers.get_executor(), folder_of(what.state_dir));
+        archive_pool pool(workers.get_executor(), folder_of(what.state_dir), what.database);
         progress shown(what);
         merged ? read_merged(what, order, workers, pool, shown, each)
                : read_in_turn(what, order, workers, pool, shown, each);

@@ -35,6 +35,7 @@ std::vector<std::string> archives_to_read(const config::configuration& c, const 
 struct reading
 {
     std::string state_dir;
+    archive_database database;
     std::vector<std::string> masters;
     time_span span;
     bool with_changes = false;  ///< tells when a breach was acknowledged later

@@ -71,6 +71,10 @@ constexpr std::array table = {
             "--master M | --service [--state-dir D]",
             "saves what is readable of a master's damaged archive into a new one",
             recover},
+    command{"archive",
+            "copy --to postgresql|sqlite [--master M]",
+            "copies archives between SQLite and PostgreSQL",
+            archive_command},
 };
 
 }  // namespace

@@ -41,6 +41,7 @@ struct order
     poll::window wanted;
     bool deliver = false;
     std::string state_dir;
+    archive_database database;
 };
 
 void show(progress_view& view,
@@ -106,7 +107,7 @@ poll::backfill_report act(const order& what, progress_view& view)
     outcome<poll::backfill_report> done = fail(errc::timed_out, "nothing was done");
     std::exception_ptr error;
     {
-        archive_pool pool(worker.get_executor(), what.state_dir + "/masters");
+        archive_pool pool(worker.get_executor(), what.state_dir + "/masters", what.database);
         const viewer tell{&view, what.wanted, &so_far};
         asio::co_spawn(
             io, work(pool, what, tell), [&](std::exception_ptr e, outcome<poll::backfill_report> r) {
@@ -167,6 +168,7 @@ int backfill(const arguments& args)
         what.wanted = wanted;
         what.deliver = said->has("deliver");
         what.state_dir = c.service.state_dir;
+        what.database = c.archive.database;
         report = act(what, view);
     }
     view.clear();

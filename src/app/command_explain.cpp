@@ -41,7 +41,7 @@ int explain(const arguments& args)
     const auto c = load_config(said->config(), true);
     const auto name = find_master(c, said->get("master")).name;
     become_owner(c.service.state_dir);
-    state_reader state(c.service.state_dir);
+    state_reader state(c);
     auto opened = state.open(name);
     if (!opened)
         throw action_error(opened.error().detail);

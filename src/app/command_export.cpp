@@ -29,6 +29,7 @@ int export_breaches(const arguments& args)
     what.span = read_time_span(*said, now_ms());
     const auto c = load_config(said->config(), true);
     what.state_dir = c.service.state_dir;
+    what.database = c.archive.database;
     what.masters = archives_to_read(c, said->get("master"));
     what.what = "exporting";
     what.quiet = ::isatty(STDOUT_FILENO) == 1;

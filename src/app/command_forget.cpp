@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <filesystem>
 #include <iostream>
 
 #include <boost/asio/co_spawn.hpp>
@@ -19,18 +18,14 @@ namespace dtbridge::app
 namespace
 {
 
-/// Drops the cursors of a destination in every archive under folder; answers in how many there was one.
-awaitable<outcome<int>> forget_cursors(archive_pool& pool, std::string folder, std::string destination)
+/// Drops the cursors of a destination in every archive there is; answers in how many there was one.
+awaitable<outcome<int>> forget_cursors(archive_pool& pool, std::string destination)
 {
     int found = 0;
-    std::vector<std::string> names;
-    std::error_code ec;
-    for (std::filesystem::directory_iterator at(folder, ec), end; !ec && at != end; at.increment(ec))
-    {
-        if (std::filesystem::exists(at->path() / "archive.db"))
-            names.push_back(at->path().filename().string());
-    }
-    for (const auto& name : names)
+    auto names = co_await archive::names(pool);
+    if (!names)
+        co_return names.error();
+    for (const auto& name : *names)
     {
         auto store = co_await archive::open(pool, name, "");
         if (!store)
@@ -63,32 +58,38 @@ bool is_sure(const parsed& said, const std::string& what)
     return std::getline(std::cin, answer) && answer == "yes";
 }
 
-int forget_destination(service_store& store, const std::string& state_dir, const std::string& name)
+/// What task(pool) answers; throws action_error with its words.
+template <class T, class F>
+T with_archives(const config::configuration& c, F task)
 {
     asio::thread_pool worker(1);
     asio::io_context io(1);
-    outcome<int> found = 0;
+    outcome<T> done = fail(errc::timed_out, "nothing was done");
     std::exception_ptr error;
     {
-        archive_pool pool(worker.get_executor(), state_dir + "/masters");
-        asio::co_spawn(io,
-                       forget_cursors(pool, state_dir + "/masters", name),
-                       [&](std::exception_ptr e, outcome<int> n) {
-                           error = e;
-                           if (!e)
-                               found = std::move(n);
-                       });
+        archive_pool pool(worker.get_executor(), c.service.state_dir + "/masters", c.archive.database);
+        asio::co_spawn(io, task(pool), [&](std::exception_ptr e, outcome<T> n) {
+            error = e;
+            if (!e)
+                done = std::move(n);
+        });
         io.run();
     }
     worker.join();
     if (error)
         std::rethrow_exception(error);
-    if (!found)
-        throw action_error(found.error().detail);
+    if (!done)
+        throw action_error(done.error().detail);
+    return std::move(*done);
+}
+
+int forget_destination(service_store& store, const config::configuration& c, const std::string& name)
+{
+    const auto found = with_archives<int>(c, [&](archive_pool& pool) { return forget_cursors(pool, name); });
     auto known = store.forget_destination(name);
     if (!known)
         throw action_error(known.error().detail);
-    std::cout << "destination " << name << ": " << *found << (*found == 1 ? " cursor" : " cursors")
+    std::cout << "destination " << name << ": " << found << (found == 1 ? " cursor" : " cursors")
               << " forgotten\n";
     return exit_done;
 }
@@ -129,10 +130,7 @@ int forget(const arguments& args)
     {
         if (!is_sure(*said, "Every archived breach of master " + name + " is deleted for good."))
             throw action_error("nothing was deleted");
-        std::error_code ec;
-        std::filesystem::remove_all(state_dir + "/masters/" + name, ec);
-        if (ec)
-            throw action_error(state_dir + "/masters/" + name + ": " + ec.message());
+        with_archives<bool>(c, [&](archive_pool& pool) { return archive::erase(pool, name); });
         std::cout << "master " << name << ": its archive is deleted\n";
         return exit_done;
     }
@@ -140,7 +138,7 @@ int forget(const arguments& args)
     {
         if (!is_sure(*said, "The cursors of destination " + name + " are deleted for good."))
             throw action_error("nothing was deleted");
-        return forget_destination(**store, state_dir, name);
+        return forget_destination(**store, c, name);
     }
     throw usage_error("there is no state of '" + name + "' in " + state_dir);
 }

@@ -152,7 +152,7 @@ int dry_run(const parsed& said, const deliver::replay_order& order)
     const auto& d = find_destination(c, said.get("destination"));
     const auto names = masters_of(said, d);
     become_owner(c.service.state_dir);
-    state_reader state(c.service.state_dir);
+    state_reader state(c);
     const breach_labels labels(c);
     dry_counts counts;
     for (const auto& name : names)
@@ -236,7 +236,7 @@ int replay_alone(const parsed& said, const deliver::replay_order& order, std::in
     const auto names = masters_of(said, d);
     become_owner(c.service.state_dir);
     log::set_level(log::level::error);
-    state_reader state(c.service.state_dir);
+    state_reader state(c);
     std::vector<replay_part> parts;
     for (const auto& name : names)
     {

@@ -67,7 +67,7 @@ archive_view look_at(state_reader& state, const std::string& name)
 /// The same shape as a running service answers, from the archives alone.
 boost::json::object status_at_rest(const config::configuration& c)
 {
-    state_reader state(c.service.state_dir);
+    state_reader state(c);
     std::vector<archive_view> views;
     boost::json::array masters, destinations, reasons;
     for (const auto& m : c.masters)

@@ -284,6 +284,7 @@ int tune_policy(const arguments& args)
     what.span = read_time_span(*said, now_ms());
     const auto c = load_config(said->config(), true);
     what.state_dir = c.service.state_dir;
+    what.database = c.archive.database;
     what.masters = archives_to_read(c, said->get("master"));
     return said->has("suggest") ? suggest(*said, std::move(what), c) : compare(*said, std::move(what), c);
 }

@@ -23,6 +23,7 @@ int export_breaches(const arguments& args);
 int tune_policy(const arguments& args);
 int models(const arguments& args);
 int recover(const arguments& args);
+int archive_command(const arguments& args);
 int version(const arguments& args);
 int test(const arguments& args);
 int setup(const arguments& args);

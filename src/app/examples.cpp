@@ -9,7 +9,7 @@ namespace dtbridge::app
 namespace
 {
 
-constexpr std::array<std::pair<std::string_view, std::string_view>, 19> examples = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 20> examples = {{
     {"run", "dtbridge run --config /etc/dtbridge/dtbridge.toml"},
     {"check", "dtbridge check --connect"},
     {"status", "dtbridge status --json"},
@@ -29,6 +29,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 19> examples
      "--profile qradar --address siem.example --stage 2 < token"},
     {"profiles", "dtbridge profiles qradar"},
     {"recover", "dtbridge recover --master acme"},
+    {"archive", "dtbridge archive copy --to postgresql"},
     {"forget", "dtbridge forget old-siem"},
     {"version", "dtbridge version"},
 }};

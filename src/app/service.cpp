@@ -68,7 +68,8 @@ outcome<bool> service::impl::prepare()
     if (!opened)
         return opened.error();
     store = std::move(*opened);
-    pool = std::make_unique<archive_pool>(worker, config.service.state_dir + "/masters");
+    pool = std::make_unique<archive_pool>(
+        worker, config.service.state_dir + "/masters", config.archive.database);
     start_control();
     return true;
 }
@@ -524,6 +525,11 @@ awaitable<void> service::impl::apply(config::configuration next)
                      "state_dir changes at the next restart",
                      {{"until then", config.service.state_dir}});
         next.service.state_dir = config.service.state_dir;
+    }
+    if (!(next.archive.database == config.archive.database))
+    {
+        log::warning("config", "", "url and its keys of [archive] change at the next restart");
+        next.archive.database = config.archive.database;
     }
     log::set_level(next.service.log_level);
     log::set_format(next.service.log_format);

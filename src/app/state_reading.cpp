@@ -3,8 +3,9 @@
 namespace dtbridge::app
 {
 
-state_reader::state_reader(const std::string& state_dir)
-    : pool_(std::make_unique<archive_pool>(worker_.get_executor(), state_dir + "/masters"))
+state_reader::state_reader(const config::configuration& c)
+    : pool_(std::make_unique<archive_pool>(
+          worker_.get_executor(), c.service.state_dir + "/masters", c.archive.database))
 {}
 
 state_reader::~state_reader()

@@ -13,6 +13,7 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include <dtbridge/archive/archive.hpp>
+#include <dtbridge/config/configuration.hpp>
 
 #include "app/command.hpp"
 
@@ -23,7 +24,7 @@ namespace dtbridge::app
 class state_reader
 {
 public:
-    explicit state_reader(const std::string& state_dir);
+    explicit state_reader(const config::configuration& c);
     ~state_reader();
     state_reader(const state_reader&) = delete;
     state_reader& operator=(const state_reader&) = delete;

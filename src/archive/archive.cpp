@@ -10,6 +10,7 @@
 #include <dtbridge/core/time.hpp>
 
 #include "archive/folder.hpp"
+#include "archive/pg_store.hpp"
 #include "archive/store.hpp"
 
 namespace dtbridge
@@ -24,9 +25,9 @@ constexpr std::size_t memory_in_all = 16u << 20;
 
 /// What work answers, or what it threw. A failed job leaves no broken connection behind.
 template <class T, class F>
-outcome<T> guarded(store& s, F& work)
+outcome<T> guarded(any_store& s, F& work)
 {
-    std::lock_guard lock(s.file().busy);
+    std::lock_guard lock(s.busy());
     try
     {
         return work(s);
@@ -72,10 +73,10 @@ struct prune_progress
     }
 };
 
-class file_archive : public archive, public std::enable_shared_from_this<file_archive>
+class stored_archive : public archive, public std::enable_shared_from_this<stored_archive>
 {
 public:
-    file_archive(std::shared_ptr<archive_pool::impl> pool, std::string master, store::access how);
+    stored_archive(std::shared_ptr<archive_pool::impl> pool, std::string master, any_store::access how);
 
     const std::string& master() const override { return master_; }
     awaitable<outcome<added>> add(archive_block block) override;
@@ -116,15 +117,15 @@ public:
     awaitable<outcome<bool>> start(std::string formerly);
 
 private:
-    bool may_write() const { return store_.may_write(); }
-    failure refusal() const { return fail(errc::refused, store_.path() + ": opened to be read only"); }
+    bool may_write() const { return store_->may_write(); }
+    failure refusal() const { return fail(errc::refused, store_->path() + ": opened to be read only"); }
 
     /// Runs work(store) on the strand. The job keeps this alive.
     template <class T, class F>
     awaitable<outcome<T>> run(F work)
     {
         auto job = [self = shared_from_this(), work = std::move(work)]() mutable {
-            return guarded<T>(self->store_, work);
+            return guarded<T>(*self->store_, work);
         };
         return offload(strand_, std::move(job));
     }
@@ -135,7 +136,7 @@ private:
         auto job = [self = shared_from_this(), work = std::move(work)]() mutable -> outcome<T> {
             if (!self->may_write())
                 return self->refusal();
-            return guarded<T>(self->store_, work);
+            return guarded<T>(*self->store_, work);
         };
         return offload(strand_, std::move(job));
     }
@@ -143,7 +144,7 @@ private:
     std::shared_ptr<archive_pool::impl> pool_;
     const std::string master_;
     asio::any_io_executor strand_;
-    store store_;
+    std::unique_ptr<any_store> store_;
 };
 
 }  // namespace
@@ -158,6 +159,15 @@ struct archive_pool::impl
     std::function<std::int64_t()> clock;
     std::shared_ptr<archive_budget> budget =
         std::make_shared<archive_budget>(most_open_files, memory_per_archive, memory_in_all);
+    std::shared_ptr<db::postgres_pool> database;  ///< null: files
+    pg_layout layout;
+
+    std::unique_ptr<any_store> make_store(const std::string& master, any_store::access how) const
+    {
+        if (database)
+            return std::make_unique<pg_store>(master, folder + "/" + master, how, database, budget, layout);
+        return std::make_unique<store>(folder + "/" + master, how, budget);
+    }
 };
 
 archive_pool::archive_pool(asio::any_io_executor worker, std::string folder)
@@ -170,11 +180,31 @@ archive_pool::archive_pool(asio::any_io_executor worker,
     : impl_(std::make_shared<impl>(std::move(worker), std::move(folder), std::move(clock)))
 {}
 
+archive_pool::archive_pool(asio::any_io_executor worker,
+                           std::string folder,
+                           std::function<std::int64_t()> clock,
+                           const archive_database& database)
+    : archive_pool(std::move(worker), std::move(folder), std::move(clock))
+{
+    if (database.url.empty())
+        return;
+    db::postgres_options options;
+    options.url = database.url;
+    options.password = database.password;
+    impl_->database = std::make_shared<db::postgres_pool>(std::move(options));
+    impl_->layout.own_schemas = database.own_schemas;
+    impl_->layout.partition = database.partition;
+}
+
+archive_pool::archive_pool(asio::any_io_executor worker, std::string folder, const archive_database& database)
+    : archive_pool(std::move(worker), std::move(folder), now_ms, database)
+{}
+
 archive_pool::~archive_pool() = default;
 
 std::size_t archive_pool::open_connections() const
 {
-    return impl_->budget->files.size();
+    return impl_->budget->files.size() + (impl_->database ? impl_->database->size() : 0);
 }
 
 std::size_t archive_pool::bytes_in_memory() const
@@ -214,7 +244,7 @@ awaitable<outcome<std::shared_ptr<archive>>> archive::open(archive_pool& pool,
                                                            std::string master,
                                                            std::string formerly)
 {
-    auto made = std::make_shared<file_archive>(pool.shared(), std::move(master), store::access::write);
+    auto made = std::make_shared<stored_archive>(pool.shared(), std::move(master), any_store::access::write);
     auto started = co_await made->start(std::move(formerly));
     if (!started)
         co_return started.error();
@@ -223,7 +253,7 @@ awaitable<outcome<std::shared_ptr<archive>>> archive::open(archive_pool& pool,
 
 awaitable<outcome<std::shared_ptr<archive>>> archive::open_to_read(archive_pool& pool, std::string master)
 {
-    auto made = std::make_shared<file_archive>(pool.shared(), std::move(master), store::access::read);
+    auto made = std::make_shared<stored_archive>(pool.shared(), std::move(master), any_store::access::read);
     std::string none;
     auto started = co_await made->start(std::move(none));
     if (!started)
@@ -234,24 +264,66 @@ awaitable<outcome<std::shared_ptr<archive>>> archive::open_to_read(archive_pool&
 namespace
 {
 
-file_archive::file_archive(std::shared_ptr<archive_pool::impl> pool, std::string master, store::access how)
+/// What fn answers, or why not.
+template <class T, class F>
+awaitable<outcome<T>> on_worker(asio::any_io_executor worker, F fn)
+{
+    auto job = [fn = std::move(fn)]() mutable -> outcome<T> {
+        try
+        {
+            return fn();
+        }
+        catch (const db::error& e)
+        {
+            return e.reason();
+        }
+    };
+    return offload(std::move(worker), std::move(job));
+}
+
+}  // namespace
+
+awaitable<outcome<std::vector<std::string>>> archive::names(archive_pool& pool)
+{
+    auto job = [shared = pool.shared()] {
+        if (shared->database)
+            return pg_archive_names(*shared->database);
+        return folders_with(shared->folder, "archive.db");
+    };
+    return on_worker<std::vector<std::string>>(pool.shared()->worker, std::move(job));
+}
+
+awaitable<outcome<bool>> archive::erase(archive_pool& pool, std::string master)
+{
+    auto job = [shared = pool.shared(), master = std::move(master)] {
+        check_name(master);
+        const bool stored = shared->database && pg_erase_archive(*shared->database, master);
+        const bool was_there = remove_folder(shared->folder + "/" + master);
+        return stored || was_there;
+    };
+    return on_worker<bool>(pool.shared()->worker, std::move(job));
+}
+
+namespace
+{
+
+stored_archive::stored_archive(std::shared_ptr<archive_pool::impl> pool,
+                               std::string master,
+                               any_store::access how)
     : pool_(std::move(pool)),
       master_(std::move(master)),
       strand_(asio::make_strand(pool_->worker)),
-      store_(pool_->folder + "/" + master_, how, pool_->budget)
+      store_(pool_->make_store(master_, how))
 {}
 
-awaitable<outcome<bool>> file_archive::start(std::string formerly)
+awaitable<outcome<bool>> stored_archive::start(std::string formerly)
 {
-    auto work = [this, formerly = std::move(formerly)](store& s) {
+    auto work = [this, formerly = std::move(formerly)](any_store& s) {
         check_name(master_);
         if (!formerly.empty())
         {
             check_name(formerly);
-            auto before = pool_->folder + "/" + formerly;
-            auto now = pool_->folder + "/" + master_;
-            if (folder_exists(before) && !folder_exists(now))
-                rename_folder(before, now);
+            s.take_over(formerly);
         }
         s.open();
         return true;
@@ -259,29 +331,31 @@ awaitable<outcome<bool>> file_archive::start(std::string formerly)
     return run<bool>(std::move(work));
 }
 
-awaitable<outcome<added>> file_archive::add(archive_block block)
+awaitable<outcome<added>> stored_archive::add(archive_block block)
 {
-    auto work = [this, block = std::move(block)](store& s) mutable { return s.add(block, pool_->clock()); };
+    auto work = [this, block = std::move(block)](any_store& s) mutable {
+        return s.add(block, pool_->clock());
+    };
     return change<added>(std::move(work));
 }
 
-awaitable<outcome<bool>> file_archive::save_position(poll_position p)
+awaitable<outcome<bool>> stored_archive::save_position(poll_position p)
 {
-    auto work = [p](store& s) {
+    auto work = [p](any_store& s) {
         s.save_position(p);
         return true;
     };
     return change<bool>(std::move(work));
 }
 
-awaitable<outcome<std::optional<poll_position>>> file_archive::position()
+awaitable<outcome<std::optional<poll_position>>> stored_archive::position()
 {
     if (may_write())
     {
-        std::lock_guard lock(store_.known().mutex);
-        co_return store_.known().position;
+        std::lock_guard lock(store_->known().mutex);
+        co_return store_->known().position;
     }
-    auto work = [](store& s) {
+    auto work = [](any_store& s) {
         s.refresh();
         return s.known().position;
     };
@@ -289,24 +363,24 @@ awaitable<outcome<std::optional<poll_position>>> file_archive::position()
     co_return answer;
 }
 
-awaitable<outcome<std::vector<breach_key>>> file_archive::missing(std::vector<breach_key> keys)
+awaitable<outcome<std::vector<breach_key>>> stored_archive::missing(std::vector<breach_key> keys)
 {
     if (may_write())
     {
-        std::lock_guard lock(store_.known().mutex);
-        const auto& known = store_.known().keys;
+        std::lock_guard lock(store_->known().mutex);
+        const auto& known = store_->known().keys;
         std::erase_if(keys, [&](const breach_key& key) { return known.find(key) != nullptr; });
     }
     if (keys.empty())
         co_return keys;
-    auto work = [keys = std::move(keys)](store& s) { return s.missing(keys); };
+    auto work = [keys = std::move(keys)](any_store& s) { return s.missing(keys); };
     auto answer = co_await run<std::vector<breach_key>>(std::move(work));
     co_return answer;
 }
 
-awaitable<outcome<archive_span>> file_archive::read(std::int64_t after_seq,
-                                                    std::size_t max_count,
-                                                    std::size_t max_bytes)
+awaitable<outcome<archive_span>> stored_archive::read(std::int64_t after_seq,
+                                                      std::size_t max_count,
+                                                      std::size_t max_bytes)
 {
     if (may_write())
     {
@@ -316,28 +390,28 @@ awaitable<outcome<archive_span>> file_archive::read(std::int64_t after_seq,
             nothing.scanned_to = after_seq;
             co_return nothing;
         }
-        auto span = store_.blocks().read(after_seq, max_count, max_bytes);
+        auto span = store_->blocks().read(after_seq, max_count, max_bytes);
         if (span)
             co_return std::move(*span);
     }
-    auto work = [=](store& s) { return s.read(after_seq, max_count, max_bytes); };
+    auto work = [=](any_store& s) { return s.read(after_seq, max_count, max_bytes); };
     auto answer = co_await run<archive_span>(std::move(work));
     co_return answer;
 }
 
-awaitable<outcome<archive_span>> file_archive::find(std::int64_t pbid)
+awaitable<outcome<archive_span>> stored_archive::find(std::int64_t pbid)
 {
-    auto work = [pbid](store& s) { return s.find(pbid); };
+    auto work = [pbid](any_store& s) { return s.find(pbid); };
     return run<archive_span>(std::move(work));
 }
 
-awaitable<outcome<archive_span>> file_archive::scan(scan_order what)
+awaitable<outcome<archive_span>> stored_archive::scan(scan_order what)
 {
-    auto work = [what](store& s) { return s.scan(what); };
+    auto work = [what](any_store& s) { return s.scan(what); };
     return run<archive_span>(std::move(work));
 }
 
-awaitable<outcome<std::vector<archive_cursor>>> file_archive::cursors()
+awaitable<outcome<std::vector<archive_cursor>>> stored_archive::cursors()
 {
     auto list = [](const known_facts& known) {
         std::vector<archive_cursor> out;
@@ -347,10 +421,10 @@ awaitable<outcome<std::vector<archive_cursor>>> file_archive::cursors()
     };
     if (may_write())
     {
-        std::lock_guard lock(store_.known().mutex);
-        co_return list(store_.known());
+        std::lock_guard lock(store_->known().mutex);
+        co_return list(store_->known());
     }
-    auto work = [list](store& s) {
+    auto work = [list](any_store& s) {
         s.refresh();
         return list(s.known());
     };
@@ -358,82 +432,85 @@ awaitable<outcome<std::vector<archive_cursor>>> file_archive::cursors()
     co_return answer;
 }
 
-awaitable<outcome<archive_cursor>> file_archive::ensure_cursor(std::string destination, new_cursor otherwise)
+awaitable<outcome<archive_cursor>> stored_archive::ensure_cursor(std::string destination,
+                                                                 new_cursor otherwise)
 {
-    auto work = [destination = std::move(destination), otherwise = std::move(otherwise)](store& s) {
+    auto work = [destination = std::move(destination), otherwise = std::move(otherwise)](any_store& s) {
         return s.ensure_cursor(destination, otherwise);
     };
     return change<archive_cursor>(std::move(work));
 }
 
-awaitable<outcome<bool>> file_archive::confirm(std::string destination, confirmed_batch batch)
+awaitable<outcome<bool>> stored_archive::confirm(std::string destination, confirmed_batch batch)
 {
-    auto work = [this, destination = std::move(destination), batch = std::move(batch)](store& s) {
+    auto work = [this, destination = std::move(destination), batch = std::move(batch)](any_store& s) {
         return s.confirm(destination, batch, pool_->clock());
     };
     return change<bool>(std::move(work));
 }
 
-awaitable<outcome<bool>> file_archive::forget_cursor(std::string destination)
+awaitable<outcome<bool>> stored_archive::forget_cursor(std::string destination)
 {
-    auto work = [destination = std::move(destination)](store& s) { return s.forget_cursor(destination); };
+    auto work = [destination = std::move(destination)](any_store& s) { return s.forget_cursor(destination); };
     return change<bool>(std::move(work));
 }
 
-awaitable<outcome<std::vector<throttle_window>>> file_archive::throttle_windows(std::string destination)
+awaitable<outcome<std::vector<throttle_window>>> stored_archive::throttle_windows(std::string destination)
 {
-    auto work = [destination = std::move(destination)](store& s) { return s.throttle_windows(destination); };
+    auto work = [destination = std::move(destination)](any_store& s) {
+        return s.throttle_windows(destination);
+    };
     return run<std::vector<throttle_window>>(std::move(work));
 }
 
-awaitable<outcome<bool>> file_archive::note_summary(std::string destination, throttle_window w)
+awaitable<outcome<bool>> stored_archive::note_summary(std::string destination, throttle_window w)
 {
-    auto work = [destination = std::move(destination), w = std::move(w)](store& s) {
+    auto work = [destination = std::move(destination), w = std::move(w)](any_store& s) {
         return s.note_summary(destination, w);
     };
     return change<bool>(std::move(work));
 }
 
-awaitable<outcome<std::string>> file_archive::remember(std::string text, std::string name)
+awaitable<outcome<std::string>> stored_archive::remember(std::string text, std::string name)
 {
-    auto work = [this, text = std::move(text), name = std::move(name)](store& s) {
+    auto work = [this, text = std::move(text), name = std::move(name)](any_store& s) {
         return s.remember(text, name, pool_->clock());
     };
     return change<std::string>(std::move(work));
 }
 
-awaitable<outcome<std::optional<std::string>>> file_archive::recall(std::string hash)
+awaitable<outcome<std::optional<std::string>>> stored_archive::recall(std::string hash)
 {
-    auto work = [hash = std::move(hash)](store& s) { return s.recall(hash); };
+    auto work = [hash = std::move(hash)](any_store& s) { return s.recall(hash); };
     return run<std::optional<std::string>>(std::move(work));
 }
 
-awaitable<outcome<std::vector<confirmed_record>>> file_archive::confirmed(std::int64_t seq)
+awaitable<outcome<std::vector<confirmed_record>>> stored_archive::confirmed(std::int64_t seq)
 {
-    auto work = [seq](store& s) { return s.confirmed(seq); };
+    auto work = [seq](any_store& s) { return s.confirmed(seq); };
     return run<std::vector<confirmed_record>>(std::move(work));
 }
 
-awaitable<outcome<std::vector<breach_history>>> file_archive::history(std::int64_t pbid)
+awaitable<outcome<std::vector<breach_history>>> stored_archive::history(std::int64_t pbid)
 {
-    auto work = [pbid](store& s) { return s.history(pbid); };
+    auto work = [pbid](any_store& s) { return s.history(pbid); };
     return run<std::vector<breach_history>>(std::move(work));
 }
 
-awaitable<outcome<bool>> file_archive::set_aside(std::string raw, std::string reason)
+awaitable<outcome<bool>> stored_archive::set_aside(std::string raw, std::string reason)
 {
-    auto work = [this, raw = std::move(raw), reason = std::move(reason)](store& s) {
+    auto work = [this, raw = std::move(raw), reason = std::move(reason)](any_store& s) {
         return s.set_aside(raw, reason, pool_->clock());
     };
     return change<bool>(std::move(work));
 }
 
-awaitable<outcome<std::vector<noted_change>>> file_archive::note_states(std::vector<shown_state> shown)
+awaitable<outcome<std::vector<noted_change>>> stored_archive::note_states(std::vector<shown_state> shown)
 {
     if (may_write())
     {
-        std::lock_guard lock(store_.known().mutex);
-        const auto& known = store_.known().keys;
+        std::lock_guard lock(store_->known().mutex);
+        const auto& known = store_->known().keys;
         std::erase_if(shown, [&](const shown_state& s) {
             const auto* before = known.find(s.key);
             return before && before->acknowledged == s.acknowledged &&
@@ -442,62 +519,65 @@ awaitable<outcome<std::vector<noted_change>>> file_archive::note_states(std::vec
     }
     if (shown.empty())
         co_return std::vector<noted_change>();
-    auto work = [this, shown = std::move(shown)](store& s) { return s.note_states(shown, pool_->clock()); };
+    auto work = [this, shown = std::move(shown)](any_store& s) {
+        return s.note_states(shown, pool_->clock());
+    };
     auto answer = co_await change<std::vector<noted_change>>(std::move(work));
     co_return answer;
 }
 
-awaitable<outcome<std::vector<state_change>>> file_archive::changes(breach_key key)
+awaitable<outcome<std::vector<state_change>>> stored_archive::changes(breach_key key)
 {
-    auto work = [key](store& s) { return s.changes(key); };
+    auto work = [key](any_store& s) { return s.changes(key); };
     return run<std::vector<state_change>>(std::move(work));
 }
 
-awaitable<outcome<std::vector<std::pair<std::string, withheld_breach>>>> file_archive::withheld(
+awaitable<outcome<std::vector<std::pair<std::string, withheld_breach>>>> stored_archive::withheld(
     std::int64_t first_seq, std::int64_t last_seq)
 {
-    auto work = [first_seq, last_seq](store& s) { return s.withheld(first_seq, last_seq); };
+    auto work = [first_seq, last_seq](any_store& s) { return s.withheld(first_seq, last_seq); };
     return run<std::vector<std::pair<std::string, withheld_breach>>>(std::move(work));
 }
 
-awaitable<outcome<key_span>> file_archive::keys(key_order what)
+awaitable<outcome<key_span>> stored_archive::keys(key_order what)
 {
-    auto work = [what](store& s) { return s.keys(what); };
+    auto work = [what](any_store& s) { return s.keys(what); };
     return run<key_span>(std::move(work));
 }
 
-awaitable<outcome<std::vector<difference>>> file_archive::note_differences(std::vector<difference> found)
+awaitable<outcome<std::vector<difference>>> stored_archive::note_differences(std::vector<difference> found)
 {
-    auto work = [this, found = std::move(found)](store& s) {
+    auto work = [this, found = std::move(found)](any_store& s) {
         return s.note_differences(found, pool_->clock());
     };
     return change<std::vector<difference>>(std::move(work));
 }
 
-awaitable<outcome<bool>> file_archive::settle_differences(difference::kind what, std::vector<breach_key> keys)
+awaitable<outcome<bool>> stored_archive::settle_differences(difference::kind what,
+                                                            std::vector<breach_key> keys)
 {
-    auto work = [what, keys = std::move(keys)](store& s) { return s.settle_differences(what, keys); };
+    auto work = [what, keys = std::move(keys)](any_store& s) { return s.settle_differences(what, keys); };
     return change<bool>(std::move(work));
 }
 
-awaitable<outcome<std::vector<difference>>> file_archive::differences(std::size_t max_count)
+awaitable<outcome<std::vector<difference>>> stored_archive::differences(std::size_t max_count)
 {
-    auto work = [max_count](store& s) { return s.differences(max_count); };
+    auto work = [max_count](any_store& s) { return s.differences(max_count); };
     return run<std::vector<difference>>(std::move(work));
 }
 
-awaitable<outcome<std::vector<window_counts>>> file_archive::windows(std::size_t max_count)
+awaitable<outcome<std::vector<window_counts>>> stored_archive::windows(std::size_t max_count)
 {
-    auto work = [max_count](store& s) { return s.windows(max_count); };
+    auto work = [max_count](any_store& s) { return s.windows(max_count); };
     return run<std::vector<window_counts>>(std::move(work));
 }
 
-awaitable<outcome<retention_result>> file_archive::prune(retention_order order)
+awaitable<outcome<retention_result>> stored_archive::prune(retention_order order)
 {
     // One job per step: polls and deliveries of this master go on in between.
     retention_result result;
     auto now = pool_->clock();
-    auto start = [order, now](store& s) {
+    auto start = [order, now](any_store& s) {
         bool needed = s.has_to_prune(order, now);
         if (needed)
             s.start_prune();
@@ -510,7 +590,7 @@ awaitable<outcome<retention_result>> file_archive::prune(retention_order order)
         co_return result;
     while (*more)
     {
-        auto step = [order, now](store& s) {
+        auto step = [order, now](any_store& s) {
             prune_progress p;
             p.more = s.prune_step(order, now, p.result);
             return p;
@@ -523,7 +603,7 @@ awaitable<outcome<retention_result>> file_archive::prune(retention_order order)
     }
     if (result.dropped > 0)
     {
-        auto forget = [](store& s) {
+        auto forget = [](any_store& s) {
             s.forget_dropped();
             return true;
         };
@@ -533,7 +613,7 @@ awaitable<outcome<retention_result>> file_archive::prune(retention_order order)
     }
     do
     {
-        auto shrink = [](store& s) { return s.shrink_step(); };
+        auto shrink = [](any_store& s) { return s.shrink_step(); };
         more = co_await change<bool>(std::move(shrink));
         if (!more)
             co_return more.error();
@@ -541,9 +621,9 @@ awaitable<outcome<retention_result>> file_archive::prune(retention_order order)
     co_return result;
 }
 
-awaitable<outcome<archive_facts>> file_archive::facts()
+awaitable<outcome<archive_facts>> stored_archive::facts()
 {
-    auto work = [](store& s) {
+    auto work = [](any_store& s) {
         if (!s.may_write())
             s.refresh();
         return s.facts();
@@ -551,15 +631,15 @@ awaitable<outcome<archive_facts>> file_archive::facts()
     return run<archive_facts>(std::move(work));
 }
 
-std::int64_t file_archive::last_seq() const
+std::int64_t stored_archive::last_seq() const
 {
-    std::lock_guard lock(store_.known().mutex);
-    return store_.known().last_seq;
+    std::lock_guard lock(store_->known().mutex);
+    return store_->known().last_seq;
 }
 
-awaitable<outcome<bool>> file_archive::close()
+awaitable<outcome<bool>> stored_archive::close()
 {
-    auto work = [](store& s) {
+    auto work = [](any_store& s) {
         s.close();
         return true;
     };

@@ -4,8 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <filesystem>
 
 #include <dtbridge/db/connection.hpp>
 
@@ -76,6 +78,29 @@ void rename_folder(const std::string& from, const std::string& to)
     if (std::rename(from.c_str(), to.c_str()) != 0)
         raise_system(from, "the folder cannot be renamed");
     sync_folder(parent_folder(to));
+}
+
+bool remove_folder(const std::string& path)
+{
+    std::error_code ec;
+    const bool was_there = std::filesystem::remove_all(path, ec) > 0;
+    if (ec)
+        throw db::error(fail(error_code(ec), path + ": " + ec.message()));
+    return was_there;
+}
+
+std::vector<std::string> folders_with(const std::string& path, const char* file)
+{
+    std::vector<std::string> out;
+    std::error_code ec;
+    for (std::filesystem::directory_iterator at(path, ec), end; !ec && at != end; at.increment(ec))
+    {
+        std::error_code of_file;
+        if (std::filesystem::exists(at->path() / file, of_file))
+            out.push_back(at->path().filename().string());
+    }
+    std::sort(out.begin(), out.end());
+    return out;
 }
 
 }  // namespace dtbridge

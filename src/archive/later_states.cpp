@@ -2,6 +2,7 @@
 
 #include <dtbridge/db/connection.hpp>
 
+#include "archive/pg_store.hpp"
 #include "archive/schema.hpp"
 
 namespace dtbridge
@@ -56,13 +57,54 @@ private:
     db::connection db_;
 };
 
+class states_of_database : public later_states
+{
+public:
+    states_of_database(const std::string& folder, const std::string& master, const archive_database& database)
+    {
+        db::postgres_options options;
+        options.url = database.url;
+        options.password = database.password;
+        store_ = std::make_unique<pg_store>(master,
+                                            folder + "/" + master,
+                                            any_store::access::read,
+                                            std::make_shared<db::postgres_pool>(std::move(options)),
+                                            std::make_shared<archive_budget>(1, 0, 0),
+                                            pg_layout());
+        store_->open();
+    }
+
+    outcome<std::vector<std::pair<std::int64_t, state_change>>> between(std::int64_t first_seq,
+                                                                        std::int64_t last_seq) override
+    {
+        try
+        {
+            return store_->changes_between(first_seq, last_seq);
+        }
+        catch (const db::error& e)
+        {
+            return e.reason();
+        }
+    }
+
+private:
+    std::unique_ptr<pg_store> store_;
+};
+
 }  // namespace
 
 outcome<std::unique_ptr<later_states>> later_states::open(const std::string& folder,
-                                                          const std::string& master)
+                                                          const std::string& master,
+                                                          const archive_database& database)
 {
     try
     {
+        if (!database.url.empty())
+        {
+            std::unique_ptr<later_states> of_database =
+                std::make_unique<states_of_database>(folder, master, database);
+            return of_database;
+        }
         std::unique_ptr<later_states> made =
             std::make_unique<states_of_file>(folder + "/" + master + "/archive.db");
         return made;

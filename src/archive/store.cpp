@@ -50,7 +50,8 @@ failure no_cursor(const std::string& path, const std::string& destination)
     return fail(errc::not_found, path + ": no cursor of destination \"" + destination + "\"");
 }
 
-/// Every body lies inside bytes: a view that does not would put foreign memory on disk.
+}  // namespace
+
 void check_bodies(const archive_block& block, const std::string& path)
 {
     auto first = reinterpret_cast<std::uintptr_t>(block.bytes.data());
@@ -69,8 +70,6 @@ void check_bodies(const archive_block& block, const std::string& path)
                 path + ": the body of pbid " + std::to_string(e.key.pbid) + " does not lie in its block"));
     }
 }
-
-}  // namespace
 
 std::size_t archive_budget::keys_each() const
 {
@@ -124,6 +123,13 @@ db::connection& store::db()
         budget_->files.close(file_);
         throw;
     }
+}
+
+void store::take_over(const std::string& formerly)
+{
+    auto before = parent_folder(folder_) + "/" + formerly;
+    if (folder_exists(before) && !folder_exists(folder_))
+        rename_folder(before, folder_);
 }
 
 void store::open()

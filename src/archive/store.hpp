@@ -15,33 +15,12 @@
 
 #include <dtbridge/archive/archive.hpp>
 
+#include "archive/any_store.hpp"
 #include "archive/open_files.hpp"
 #include "archive/recent.hpp"
 
 namespace dtbridge
 {
-
-/// What is known of an archive without opening its file. Written after a commit, by the worker; read by
-/// anybody.
-struct known_facts
-{
-    struct cursor
-    {
-        std::int64_t id = 0;
-        std::int64_t seq = 0;
-        std::int64_t lost = 0;
-        std::int64_t began = 0;
-    };
-    mutable std::mutex mutex;
-    std::int64_t last_seq = 0;
-    std::int64_t breaches = 0;
-    std::int64_t oldest_seq = 1;
-    std::int64_t oldest_archived = 0;
-    std::optional<poll_position> position;
-    std::map<std::string, cursor> cursors;
-    recent_keys keys;
-    recent_hashes set_aside;
-};
 
 /// What the archives of a process share.
 struct archive_budget
@@ -57,69 +36,68 @@ struct archive_budget
     std::atomic<std::size_t> archives{0};
 };
 
-class store
+class store : public any_store
 {
 public:
-    enum class access { write, read };
-
     /// Touches nothing yet. folder: of this master.
     store(std::string folder, access how, std::shared_ptr<archive_budget> budget);
-    ~store();
+    ~store() override;
     store(const store&) = delete;
     store& operator=(const store&) = delete;
 
-    void open();              ///< creates, migrates, reads what known_facts holds
-    void refresh() { db(); }  ///< for a reader: what is known is of this moment then
-    void close();
-    added add(archive_block& block, std::int64_t now);
-    void save_position(const poll_position& p);
-    std::vector<breach_key> missing(const std::vector<breach_key>& keys);
-    archive_span read(std::int64_t after_seq, std::size_t max_count, std::size_t max_bytes);
-    archive_span find(std::int64_t pbid);
-    archive_span scan(const scan_order& what);
-    archive_cursor ensure_cursor(const std::string& destination, const new_cursor& otherwise);
-    bool confirm(const std::string& destination, const confirmed_batch& batch, std::int64_t now);
-    bool forget_cursor(const std::string& destination);
-    std::vector<throttle_window> throttle_windows(const std::string& destination);
-    bool note_summary(const std::string& destination, const throttle_window& w);
-    std::string remember(const std::string& text, const std::string& name, std::int64_t now);
-    std::optional<std::string> recall(const std::string& hash);
-    std::vector<confirmed_record> confirmed(std::int64_t seq);
+    void take_over(const std::string& formerly) override;
+    void open() override;
+    void refresh() override { db(); }
+    void close() override;
+    added add(archive_block& block, std::int64_t now) override;
+    void save_position(const poll_position& p) override;
+    std::vector<breach_key> missing(const std::vector<breach_key>& keys) override;
+    archive_span read(std::int64_t after_seq, std::size_t max_count, std::size_t max_bytes) override;
+    archive_span find(std::int64_t pbid) override;
+    archive_span scan(const scan_order& what) override;
+    archive_cursor ensure_cursor(const std::string& destination, const new_cursor& otherwise) override;
+    bool confirm(const std::string& destination, const confirmed_batch& batch, std::int64_t now) override;
+    bool forget_cursor(const std::string& destination) override;
+    std::vector<throttle_window> throttle_windows(const std::string& destination) override;
+    bool note_summary(const std::string& destination, const throttle_window& w) override;
+    std::string remember(const std::string& text, const std::string& name, std::int64_t now) override;
+    std::optional<std::string> recall(const std::string& hash) override;
+    std::vector<confirmed_record> confirmed(std::int64_t seq) override;
     std::vector<std::pair<std::string, withheld_breach>> withheld(std::int64_t first_seq,
-                                                                  std::int64_t last_seq);
-    std::vector<breach_history> history(std::int64_t pbid);
-    bool set_aside(const std::string& raw, const std::string& reason, std::int64_t now);
-    std::vector<noted_change> note_states(const std::vector<shown_state>& shown, std::int64_t now);
-    std::vector<state_change> changes(const breach_key& key);
-    std::vector<window_counts> windows(std::size_t max_count);
-    key_span keys(const key_order& what);
-    std::vector<difference> note_differences(std::vector<difference> found, std::int64_t now);
-    bool settle_differences(difference::kind what, const std::vector<breach_key>& keys);
-    std::vector<difference> differences(std::size_t max_count);
+                                                                  std::int64_t last_seq) override;
+    std::vector<breach_history> history(std::int64_t pbid) override;
+    bool set_aside(const std::string& raw, const std::string& reason, std::int64_t now) override;
+    std::vector<noted_change> note_states(const std::vector<shown_state>& shown, std::int64_t now) override;
+    std::vector<state_change> changes(const breach_key& key) override;
+    std::vector<window_counts> windows(std::size_t max_count) override;
+    key_span keys(const key_order& what) override;
+    std::vector<difference> note_differences(std::vector<difference> found, std::int64_t now) override;
+    bool settle_differences(difference::kind what, const std::vector<breach_key>& keys) override;
+    std::vector<difference> differences(std::size_t max_count) override;
 
     /// False when the order asks for nothing, as far as can be told without opening the file.
-    bool has_to_prune(const retention_order& order, std::int64_t now) const;
+    bool has_to_prune(const retention_order& order, std::int64_t now) const override;
     /// Empties the log, so that the steps have its space.
-    void start_prune();
+    void start_prune() override;
     /// Drops a few blocks in one transaction. False when nothing more may or has to go.
-    bool prune_step(const retention_order& order, std::int64_t now, retention_result& dropped_now);
+    bool prune_step(const retention_order& order, std::int64_t now, retention_result& dropped_now) override;
     /// Forgets batches, changes and texts that belong to no breach any more.
-    void forget_dropped();
+    void forget_dropped() override;
     /// Gives some free pages back to the file system. False when that is done.
-    bool shrink_step();
+    bool shrink_step() override;
 
     std::int64_t file_bytes() const;
-    archive_facts facts() const;
+    archive_facts facts() const override;
 
-    const std::string& path() const { return path_; }
-    bool may_write() const { return access_ == access::write; }
-    known_facts& known() { return known_; }
+    const std::string& path() const override { return path_; }
+    bool may_write() const override { return access_ == access::write; }
+    known_facts& known() override { return known_; }
     const known_facts& known() const { return known_; }
-    recent_blocks::part& blocks() { return blocks_; }
-    open_file& file() { return *file_; }
+    recent_blocks::part& blocks() override { return blocks_; }
+    std::mutex& busy() override { return file_->busy; }
     /// After a failed job: drops a connection whose file may be damaged or gone, so that the next job opens
     /// it anew.
-    void recover_from(const failure& f);
+    void recover_from(const failure& f) override;
 
 private:
     db::connection& db();

@@ -237,6 +237,22 @@ awaitable<void> poller::impl::poll_step()
     if (!position && horizon == std::numeric_limits<std::int64_t>::min())
         horizon = w.start;
     const window asked = asked_window(w, options.times);
+    if (status.state == poll_state::archive_full)
+    {
+        // A master is not asked for what cannot be kept: first any answer of the archive, about a key that
+        // memory does not know.
+        constexpr std::int64_t never = std::numeric_limits<std::int64_t>::min();
+        std::vector<breach_key> nobody = {breach_key{never, never}};
+        const outcome<std::vector<breach_key>> there = co_await parts.store->missing(std::move(nobody));
+        if (!there)
+        {
+            verdict unkept = judge_archive(there.error());
+            const std::int64_t pause = settle(unkept, w);
+            report(unkept, pause);
+            next_poll = now().steady + pause;
+            co_return;
+        }
+    }
     intake::order o;
     if (run_position)
     {

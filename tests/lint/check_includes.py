@@ -30,13 +30,14 @@ MAY_INCLUDE = {
 OPTIONS = re.compile(r"(options|tls_options)\.hpp$")
 
 # Library headers that cost seconds to compile: in no header, public or private.
-NOT_IN_HEADERS = ("boost/beast", "boost/asio/ssl", "sqlite3.h", "toml++/", "spdlog/", "fmt/")
+NOT_IN_HEADERS = ("boost/beast", "boost/asio/ssl", "sqlite3.h", "toml++/", "spdlog/", "fmt/", "libpq-fe.h")
 # Library headers that would make a dependency of ours one of every module that includes us.
 NOT_IN_PUBLIC_HEADERS = ("openssl/", "zstd.h", "zlib.h", "systemd/", "librdkafka/")
 # Library headers -> the modules whose .cpp files may include them.
 ONLY_IN = {
     "boost/beast": {"net", "web"},
     "boost/asio": {"async", "net", "archive", "poll", "transport", "deliver", "web", "app"},
+    "libpq-fe.h": {"db"},
     "sqlite3.h": {"db", "app"},  # app: the library's version for `dtbridge version`
     "spdlog/": {"core"},
     "fmt/": {"core"},

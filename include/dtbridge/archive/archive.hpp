@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include <dtbridge/archive/database_options.hpp>
 #include <dtbridge/core/breach.hpp>
 #include <dtbridge/core/failure.hpp>
 
@@ -300,6 +301,13 @@ public:
     /// since 1970, called on worker threads.
     archive_pool(asio::any_io_executor worker, std::string folder);
     archive_pool(asio::any_io_executor worker, std::string folder, std::function<std::int64_t()> clock);
+    /// The same in a database, where its url says one. Nothing is connected to yet; an url that cannot be
+    /// read throws. folder: for what stays beside it (set-aside.ndjson).
+    archive_pool(asio::any_io_executor worker, std::string folder, const archive_database& database);
+    archive_pool(asio::any_io_executor worker,
+                 std::string folder,
+                 std::function<std::int64_t()> clock,
+                 const archive_database& database);
     ~archive_pool();
     std::size_t open_connections() const;
     std::size_t bytes_in_memory() const;
@@ -326,6 +334,10 @@ public:
     /// For commands beside a running service: errc::not_found where there is none, nothing is created or
     /// brought forward, all that writes answers errc::refused, and every answer is of the moment.
     static awaitable<outcome<std::shared_ptr<archive>>> open_to_read(archive_pool& pool, std::string master);
+    /// The masters that have an archive, in order.
+    static awaitable<outcome<std::vector<std::string>>> names(archive_pool& pool);
+    /// Deletes all of a master for good; nothing may have it open. False where there was nothing.
+    static awaitable<outcome<bool>> erase(archive_pool& pool, std::string master);
     virtual ~archive() = default;
 
     virtual const std::string& master() const = 0;

@@ -17,8 +17,11 @@ namespace dtbridge
 class later_states
 {
 public:
-    /// folder: state_dir/masters. Fails as archive::open_to_read does.
-    static outcome<std::unique_ptr<later_states>> open(const std::string& folder, const std::string& master);
+    /// folder: state_dir/masters; database: instead of files, where it has a url. Fails as
+    /// archive::open_to_read does.
+    static outcome<std::unique_ptr<later_states>> open(const std::string& folder,
+                                                       const std::string& master,
+                                                       const archive_database& database);
     virtual ~later_states() = default;
     /// Every noted change of the breaches from first_seq to last_seq, in order of seq and time; at most
     /// 100,000.

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include <dtbridge/archive/database_options.hpp>
 #include <dtbridge/core/log.hpp>
 #include <dtbridge/deliver/options.hpp>
 #include <dtbridge/format/formatter.hpp>
@@ -37,6 +38,8 @@ struct archive_options
     std::uint64_t max_size = 20ull << 30;
     std::uint64_t min_free = 1ull << 30;
     bool pause_when_full = false;
+    archive_database database = {};
+    std::string password_file = {};  ///< as resolved; ""
 };
 
 struct api_token

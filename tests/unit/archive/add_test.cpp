@@ -15,9 +15,9 @@ using test::piece;
 
 BOOST_AUTO_TEST_SUITE(adding)
 
-BOOST_AUTO_TEST_CASE(bodies_come_back_byte_for_byte_in_order)
+DTBRIDGE_TEST_BOTH(bodies_come_back_byte_for_byte_in_order)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     std::string odd("{ \"pbid\" : 2,\n\"s\":\"\\u0000\xff\xfe\" }\0", 32);
     std::vector<piece> pieces = {{{9, 100}, "{\"pbid\":9}"}, {{2, 50}, odd}, {{7, 100}, "{\"pbid\":7}"}};
@@ -42,9 +42,9 @@ BOOST_AUTO_TEST_CASE(bodies_come_back_byte_for_byte_in_order)
     }
 }
 
-BOOST_AUTO_TEST_CASE(once_per_pbid_and_created)
+DTBRIDGE_TEST_BOTH(once_per_pbid_and_created)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     constexpr std::int64_t big = 9007199254740992;  // 2^53: the same double as its neighbour
     std::vector<piece> first = {{{big, 5}, "{\"pbid\":1}"},
@@ -84,9 +84,9 @@ BOOST_AUTO_TEST_CASE(once_per_pbid_and_created)
     BOOST_TEST(a.must(acme->facts()).breaches == 6);
 }
 
-BOOST_AUTO_TEST_CASE(repeats_beyond_the_keys_in_memory_are_seen)
+DTBRIDGE_TEST_BOTH(repeats_beyond_the_keys_in_memory_are_seen)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     a.must(acme->add(numbered(1, 3000, 60)));
     acme.reset();
@@ -101,9 +101,9 @@ BOOST_AUTO_TEST_CASE(repeats_beyond_the_keys_in_memory_are_seen)
     BOOST_TEST(again.repeated == 3000);
 }
 
-BOOST_AUTO_TEST_CASE(many_blocks_and_a_huge_element)
+DTBRIDGE_TEST_BOTH(many_blocks_and_a_huge_element)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     auto pieces = test::pieces_of(1, 300, 3000);
     pieces.push_back(piece{{301, 1}, std::string(4u << 20, 'x')});
@@ -122,14 +122,13 @@ BOOST_AUTO_TEST_CASE(many_blocks_and_a_huge_element)
     }
     BOOST_TEST(n == pieces.size());
     // 300 x 3,000 bytes are four blocks of at most 256 KiB, the huge one and the last are one each.
-    db::connection file(a.file(), db::open_options{});
-    BOOST_TEST(file.value("SELECT count(*) FROM block") == 6);
-    BOOST_TEST(file.value("SELECT max(size) FROM block WHERE size < 4194304") <= 256 << 10);
+    BOOST_TEST(a.value("SELECT count(*) FROM block") == 6);
+    BOOST_TEST(a.value("SELECT max(size) FROM block WHERE size < 4194304") <= 256 << 10);
 }
 
-BOOST_AUTO_TEST_CASE(too_long_an_element_fails_its_block_whole)
+DTBRIDGE_TEST_BOTH(too_long_an_element_fails_its_block_whole)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     std::vector<piece> pieces = {{{1, 1}, "{}"}, {{2, 1}, std::string((4u << 20) + 1, 'x')}};
     auto refused = a.ask(acme->add(block_of(pieces)));
@@ -155,9 +154,9 @@ BOOST_AUTO_TEST_CASE(moving_a_short_block_keeps_its_views)
     BOOST_TEST(d.elements[0].body == "{}");
 }
 
-BOOST_AUTO_TEST_CASE(position_and_window_go_with_the_block)
+DTBRIDGE_TEST_BOTH(position_and_window_go_with_the_block)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     BOOST_TEST(!a.must(acme->position()).has_value());
     auto block = numbered(1, 3);
@@ -191,9 +190,9 @@ BOOST_AUTO_TEST_CASE(position_and_window_go_with_the_block)
     BOOST_TEST(windows[0].gone == 4);
 }
 
-BOOST_AUTO_TEST_CASE(archive_only_is_kept_and_not_delivered)
+DTBRIDGE_TEST_BOTH(archive_only_is_kept_and_not_delivered)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     a.must(acme->add(numbered(1, 2)));
     auto quiet = numbered(3, 2);
@@ -217,9 +216,9 @@ BOOST_AUTO_TEST_CASE(archive_only_is_kept_and_not_delivered)
     BOOST_TEST(pbids(span) == (std::vector<std::int64_t>{2, 5}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(scan_by_created)
+DTBRIDGE_TEST_BOTH(scan_by_created)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     a.must(acme->add(numbered(1, 100)));
     scan_order what;
@@ -243,9 +242,9 @@ BOOST_AUTO_TEST_CASE(scan_by_created)
                boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(bounds_of_a_span)
+DTBRIDGE_TEST_BOTH(bounds_of_a_span)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     a.must(acme->add(numbered(1, 20, 200)));
     for (bool from_disk : {false, true})
@@ -265,9 +264,9 @@ BOOST_AUTO_TEST_CASE(bounds_of_a_span)
     }
 }
 
-BOOST_AUTO_TEST_CASE(a_cursor_knows_when_its_destination_first_ran)
+DTBRIDGE_TEST_BOTH(a_cursor_knows_when_its_destination_first_ran)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     BOOST_TEST(a.must(acme->ensure_cursor("qradar", {})).began == 0);
     BOOST_TEST(a.must(acme->ensure_cursor("qradar", {"", 0, 1000})).began == 1000);
@@ -283,9 +282,9 @@ BOOST_AUTO_TEST_CASE(a_cursor_knows_when_its_destination_first_ran)
     BOOST_TEST(cursors[1].began == 1000);
 }
 
-BOOST_AUTO_TEST_CASE(cursors_move_forward_and_are_explained)
+DTBRIDGE_TEST_BOTH(cursors_move_forward_and_are_explained)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     a.must(acme->add(numbered(1, 10)));
     BOOST_TEST(a.must(acme->ensure_cursor("qradar", {"", 4})).seq == 4);
@@ -335,16 +334,16 @@ BOOST_AUTO_TEST_CASE(cursors_move_forward_and_are_explained)
 }
 
 /// Many breaches' later states at once, beside the writer.
-BOOST_AUTO_TEST_CASE(later_states_of_many)
+DTBRIDGE_TEST_BOTH(later_states_of_many)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     a.must(acme->add(block_of(test::pieces_of(1, 5))));
     a.clock = 10;
     a.must(acme->note_states({shown_state{{2, 2000}, true, 0, 7}}));
     a.clock = 20;
     a.must(acme->note_states({shown_state{{2, 2000}, false, 0, {}}}));
-    auto states = later_states::open(a.dir / "masters", "acme");
+    auto states = later_states::open(a.dir / "masters", "acme", a.database);
     BOOST_REQUIRE(states);
     a.must(acme->note_states({shown_state{{4, 4000}, true, 7, {}}}));
     auto changes = (*states)->between(1, 5);
@@ -360,7 +359,7 @@ BOOST_AUTO_TEST_CASE(later_states_of_many)
     BOOST_TEST((*changes)[2].second.comment_count == 7);
     BOOST_TEST((*states)->between(3, 3)->empty());
     BOOST_TEST((*states)->between(4, 9)->size() == 1u);
-    BOOST_TEST(!later_states::open(a.dir / "masters", "nobody"));
+    BOOST_TEST(!later_states::open(a.dir / "masters", "nobody", a.database));
 }
 
 BOOST_AUTO_TEST_CASE(files_and_folders_are_not_for_everybody)
@@ -375,9 +374,9 @@ BOOST_AUTO_TEST_CASE(files_and_folders_are_not_for_everybody)
     BOOST_TEST((st.st_mode & 07777) == 0750u);
 }
 
-BOOST_AUTO_TEST_CASE(formerly_takes_over_the_archive)
+DTBRIDGE_TEST_BOTH(formerly_takes_over_the_archive)
 {
-    archives a;
+    archives a(kind);
     {
         auto old = a.open("old");
         a.must(old->add(numbered(1, 3)));
@@ -399,9 +398,9 @@ BOOST_AUTO_TEST_CASE(formerly_takes_over_the_archive)
     BOOST_TEST(other->last_seq() == 1);
 }
 
-BOOST_AUTO_TEST_CASE(names_stay_inside_their_folder)
+DTBRIDGE_TEST_BOTH(names_stay_inside_their_folder)
 {
-    archives a;
+    archives a(kind);
     for (const char* name : {"", ".", "..", "../x", "a/b"})
     {
         auto refused = a.ask(archive::open(a.pool, name, ""));

@@ -41,9 +41,9 @@ confirmed_batch to(std::int64_t first, std::int64_t last)
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(windows_are_saved_with_the_cursor)
+DTBRIDGE_TEST_BOTH(windows_are_saved_with_the_cursor)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     a.must(acme->add(numbered(1, 10)));
     a.must(acme->ensure_cursor("qradar", {"", 0}));
@@ -82,9 +82,9 @@ BOOST_AUTO_TEST_CASE(windows_are_saved_with_the_cursor)
     BOOST_TEST(a.must(acme->throttle_windows("qradar")).empty());
 }
 
-BOOST_AUTO_TEST_CASE(only_the_newest_windows_are_kept)
+DTBRIDGE_TEST_BOTH(only_the_newest_windows_are_kept)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     a.must(acme->add(numbered(1, 10)));
     a.must(acme->ensure_cursor("qradar", {"", 0}));
@@ -99,13 +99,12 @@ BOOST_AUTO_TEST_CASE(only_the_newest_windows_are_kept)
     const auto kept = a.must(acme->throttle_windows("qradar"));
     BOOST_REQUIRE(kept.size() == 16'384u);
     BOOST_TEST(kept.front().start == 19'999);
-    db::connection file(a.file(), db::open_options{});
-    BOOST_TEST(file.value("SELECT count(*) FROM throttle") <= 16'385);
+    BOOST_TEST(a.value("SELECT count(*) FROM throttle") <= 16'385);
 }
 
-BOOST_AUTO_TEST_CASE(the_history_of_a_pbid_tells_every_fate)
+DTBRIDGE_TEST_BOTH(the_history_of_a_pbid_tells_every_fate)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     auto late = numbered(1, 1);
     late.elements[0].late = true;
@@ -174,9 +173,8 @@ BOOST_AUTO_TEST_CASE(the_history_of_a_pbid_tells_every_fate)
     BOOST_TEST(gone[0].dropped);
     BOOST_TEST(gone[0].fates[0].lost_at == a.clock);
     BOOST_TEST(gone[0].fates[2].lost_at == 0);
-    db::connection file(a.file(), db::open_options{});
-    BOOST_TEST(file.value("SELECT count(*) FROM withheld") == 0);
-    BOOST_TEST(file.value("SELECT count(*) FROM reason") == 0);
+    BOOST_TEST(a.value("SELECT count(*) FROM withheld") == 0);
+    BOOST_TEST(a.value("SELECT count(*) FROM reason") == 0);
 }
 
 BOOST_AUTO_TEST_CASE(an_archive_of_the_first_schema_takes_what_came_with_the_second)

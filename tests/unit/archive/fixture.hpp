@@ -4,13 +4,18 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <atomic>
+#include <iostream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <dtbridge/db/connection.hpp>
+
+#include "support/postgres_server.hpp"
 #include "support/run_coro.hpp"
 #include "support/temp_dir.hpp"
 
@@ -73,14 +78,53 @@ inline archive_block numbered(std::int64_t first, std::int64_t n, std::size_t si
     return block_of(pieces_of(first, n, size));
 }
 
+/// What archives are kept in: the same tests hold for both.
+enum class store_kind { sqlite, postgresql };
+
+inline std::ostream& operator<<(std::ostream& out, store_kind k)
+{
+    return out << (k == store_kind::sqlite ? "sqlite" : "postgresql");
+}
+
+inline const std::vector<store_kind>& both()
+{
+    static const std::vector<store_kind> kinds = [] {
+        std::vector<store_kind> out = {store_kind::sqlite};
+        if (!postgres_server::programs().empty())
+            out.push_back(store_kind::postgresql);
+        else
+            std::cerr << "skipped: no PostgreSQL is installed, archives in it are not tested\n";
+        return out;
+    }();
+    return kinds;
+}
+
+#define DTBRIDGE_TEST_BOTH(name) \
+    BOOST_DATA_TEST_CASE(name, boost::unit_test::data::make(dtbridge::test::both()), kind)
+
+/// Blocks of these tests are an hour apart; what is older goes by partitions of an hour.
+inline archive_database database_for(store_kind kind)
+{
+    archive_database d;
+    if (kind == store_kind::postgresql)
+        d.url = postgres_server::shared().new_database();
+    d.partition = std::chrono::hours(1);
+    return d;
+}
+
 /// A pool of archives in a folder of the test's own, with the test's clock.
 struct archives
 {
+    archives() : archives(store_kind::sqlite) {}
+    explicit archives(store_kind k) : kind(k), database(database_for(k)) {}
+
+    store_kind kind;
+    archive_database database;
     temp_dir dir;
     asio::io_context ctx;
     asio::thread_pool workers{3};
     std::atomic<std::int64_t> clock{1'700'000'000'000};
-    archive_pool pool{workers.get_executor(), dir / "masters", [this] { return clock.load(); }};
+    archive_pool pool{workers.get_executor(), dir / "masters", [this] { return clock.load(); }, database};
 
     template <class T>
     outcome<T> ask(awaitable<outcome<T>> task)
@@ -99,6 +143,22 @@ struct archives
     std::shared_ptr<archive> open(const std::string& master = "acme", const std::string& formerly = "")
     {
         return must(archive::open(pool, master, formerly));
+    }
+    /// The first column of what sql finds in the tables of the one archive there is; no rows where it only
+    /// changes them.
+    std::int64_t value(std::string sql)
+    {
+        if (kind == store_kind::sqlite)
+        {
+            db::connection c(file(), db::open_options{});
+            return c.value(sql.c_str());
+        }
+        sql.replace(sql.find("FROM ") + 5, 0, "dtbridge.");
+        db::postgres_options options;
+        options.url = database.url;
+        db::postgres c(options);
+        const auto rows = c.run(sql);
+        return rows.empty() ? 0 : rows.integer(0, 0);
     }
     std::string file(const std::string& master = "acme") const
     {

@@ -88,9 +88,9 @@ BOOST_AUTO_TEST_CASE(keys_are_bounded)
     BOOST_TEST(keys.find(breach_key{900, 0}));
 }
 
-BOOST_AUTO_TEST_CASE(a_poll_without_news_opens_nothing)
+DTBRIDGE_TEST_BOTH(a_poll_without_news_opens_nothing)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     a.must(acme->ensure_cursor("qradar", {"", 0}));
     auto first = numbered(1, 50);
@@ -113,19 +113,16 @@ BOOST_AUTO_TEST_CASE(a_poll_without_news_opens_nothing)
     BOOST_TEST(a.pool.open_connections() == 0u);
 }
 
-BOOST_AUTO_TEST_CASE(deliveries_read_what_was_just_added_from_memory)
+DTBRIDGE_TEST_BOTH(deliveries_read_what_was_just_added_from_memory)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     a.must(acme->ensure_cursor("one", {"", 0}));
     a.must(acme->ensure_cursor("two", {"", 0}));
     a.must(acme->add(numbered(1, 50)));
     BOOST_TEST(a.pool.bytes_in_memory() >= 50u * 200u);
-    {
-        // The bodies on disk go away, so that only memory can answer.
-        db::connection file(a.file(), db::open_options{});
-        file.exec("DELETE FROM block");
-    }
+    // The bodies on disk go away, so that only memory can answer.
+    a.value("DELETE FROM block");
     auto span = a.must(acme->read(0, 100, 1 << 20));
     BOOST_TEST(span.breaches.size() == 50u);
     confirmed_batch batch;

@@ -53,9 +53,9 @@ awaitable<bool> fill(std::shared_ptr<archive> to, int rounds)
 
 }  // namespace
 
-BOOST_AUTO_TEST_CASE(many_at_once_each_in_order)
+DTBRIDGE_TEST_BOTH(many_at_once_each_in_order)
 {
-    archives a;
+    archives a(kind);
     std::vector<std::shared_ptr<archive>> all;
     for (int i = 0; i < 66; ++i)
         all.push_back(a.open("m" + std::to_string(i)));
@@ -87,9 +87,9 @@ BOOST_AUTO_TEST_CASE(a_busy_file_is_not_closed)
     BOOST_TEST(files.size() == 0u);
 }
 
-BOOST_AUTO_TEST_CASE(reader_beside_a_writer)
+DTBRIDGE_TEST_BOTH(reader_beside_a_writer)
 {
-    archives a;
+    archives a(kind);
     auto none = a.ask(archive::open_to_read(a.pool, "acme"));
     BOOST_REQUIRE(!none);
     BOOST_TEST((none.error().code == errc::not_found));
@@ -98,7 +98,7 @@ BOOST_AUTO_TEST_CASE(reader_beside_a_writer)
     auto acme = a.open();
     a.must(acme->ensure_cursor("qradar", {"", 0}));
     a.must(acme->add(numbered(1, 3)));
-    archive_pool other(a.workers.get_executor(), a.dir / "masters");
+    archive_pool other(a.workers.get_executor(), a.dir / "masters", a.database);
     auto reader = a.must(archive::open_to_read(other, "acme"));
     BOOST_TEST(reader->last_seq() == 3);
     a.must(acme->add(numbered(4, 2)));

@@ -25,9 +25,9 @@ void ten_hours(archives& a, archive& to)
 
 BOOST_AUTO_TEST_SUITE(retention)
 
-BOOST_AUTO_TEST_CASE(by_age_and_keys_stay)
+DTBRIDGE_TEST_BOTH(by_age_and_keys_stay)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     auto start = a.clock.load();
     ten_hours(a, *acme);
@@ -51,9 +51,9 @@ BOOST_AUTO_TEST_CASE(by_age_and_keys_stay)
     BOOST_TEST(a.must(acme->facts()).breaches == 140);
 }
 
-BOOST_AUTO_TEST_CASE(age_waits_for_who_is_kept_for)
+DTBRIDGE_TEST_BOTH(age_waits_for_who_is_kept_for)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     ten_hours(a, *acme);
     a.must(acme->ensure_cursor("slow", {"", 0}));
@@ -85,9 +85,9 @@ BOOST_AUTO_TEST_CASE(age_waits_for_who_is_kept_for)
     BOOST_TEST(a.must(acme->confirmed(45)).empty());
 }
 
-BOOST_AUTO_TEST_CASE(seq_is_never_given_twice)
+DTBRIDGE_TEST_BOTH(seq_is_never_given_twice)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     ten_hours(a, *acme);
     retention_order all;
@@ -107,9 +107,9 @@ BOOST_AUTO_TEST_CASE(seq_is_never_given_twice)
     BOOST_TEST(a.must(acme->read(0, 10, 1 << 20)).breaches[0].seq == 201);
 }
 
-BOOST_AUTO_TEST_CASE(by_size_delivered_ones_first_and_space_is_given_back)
+DTBRIDGE_TEST_BOTH(by_size_delivered_ones_first_and_space_is_given_back)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     for (int i = 0; i < 20; ++i)
         a.must(acme->add(numbered(1 + 100 * i, 100, 2000)));
@@ -139,9 +139,9 @@ BOOST_AUTO_TEST_CASE(by_size_delivered_ones_first_and_space_is_given_back)
     BOOST_TEST(a.must(acme->prune(order)).dropped == 0);
 }
 
-BOOST_AUTO_TEST_CASE(what_was_only_archived_is_not_lost)
+DTBRIDGE_TEST_BOTH(what_was_only_archived_is_not_lost)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     auto block = numbered(1, 10);
     block.archive_only = true;
@@ -156,9 +156,9 @@ BOOST_AUTO_TEST_CASE(what_was_only_archived_is_not_lost)
     BOOST_TEST(result.lost[0].second == 5);
 }
 
-BOOST_AUTO_TEST_CASE(a_clock_that_was_ahead_stops_nothing)
+DTBRIDGE_TEST_BOTH(a_clock_that_was_ahead_stops_nothing)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     auto right = a.clock.load();
     a.clock = right + 1000 * hour;
@@ -173,9 +173,9 @@ BOOST_AUTO_TEST_CASE(a_clock_that_was_ahead_stops_nothing)
     BOOST_TEST(a.must(acme->find(1)).breaches.size() == 1u);
 }
 
-BOOST_AUTO_TEST_CASE(texts_of_batches_stay_as_long_as_they)
+DTBRIDGE_TEST_BOTH(texts_of_batches_stay_as_long_as_they)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     ten_hours(a, *acme);
     a.must(acme->ensure_cursor("qradar", {"", 0}));

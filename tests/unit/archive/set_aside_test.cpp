@@ -38,9 +38,9 @@ BOOST_AUTO_TEST_CASE(lines)
     BOOST_TEST(set_aside_line(0, "r", "\xff\xfe\xfd").find("\"base64\":\"//79\"") != std::string::npos);
 }
 
-BOOST_AUTO_TEST_CASE(once_per_hash_across_restarts)
+DTBRIDGE_TEST_BOTH(once_per_hash_across_restarts)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     BOOST_TEST(a.must(acme->set_aside("[1]", "not an object")));
     BOOST_TEST(!a.must(acme->set_aside("[1]", "not an object")));
@@ -57,9 +57,9 @@ BOOST_AUTO_TEST_CASE(once_per_hash_across_restarts)
     BOOST_TEST((st.st_mode & 0027) == 0u);
 }
 
-BOOST_AUTO_TEST_CASE(bounded)
+DTBRIDGE_TEST_BOTH(bounded)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     for (char c = 'a'; c < 'g'; ++c)
         BOOST_TEST(a.must(acme->set_aside(std::string(4'000'000, c), "too deep")));

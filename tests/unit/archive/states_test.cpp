@@ -36,9 +36,9 @@ key_order window(std::int64_t from, std::int64_t to)
 
 BOOST_AUTO_TEST_SUITE(states)
 
-BOOST_AUTO_TEST_CASE(states_are_noted_once_each)
+DTBRIDGE_TEST_BOTH(states_are_noted_once_each)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     a.must(acme->add(block_of({{{1, 1}, "{}", false, 2}})));
     breach_key key{1, 1};
@@ -67,9 +67,9 @@ BOOST_AUTO_TEST_CASE(states_are_noted_once_each)
     BOOST_TEST(changes[1].comment_count == 3);
 }
 
-BOOST_AUTO_TEST_CASE(states_of_breaches_that_memory_forgot_are_compared_on_disk)
+DTBRIDGE_TEST_BOTH(states_of_breaches_that_memory_forgot_are_compared_on_disk)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     a.must(acme->add(numbered(1, 20'000, 60)));  // 16,384 keys are kept
     auto quiet = numbered(30'000, 1);
@@ -86,9 +86,9 @@ BOOST_AUTO_TEST_CASE(states_of_breaches_that_memory_forgot_are_compared_on_disk)
     BOOST_TEST(noted[4].archive_only);
 }
 
-BOOST_AUTO_TEST_CASE(keys_of_a_window_are_by_time_inclusive)
+DTBRIDGE_TEST_BOTH(keys_of_a_window_are_by_time_inclusive)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     a.must(acme->add(numbered(1, 10)));  // time is half of created: 500, 1000, .. 5000
     auto quiet = block_of({{{77, 4000}, "{}"}});
@@ -121,9 +121,9 @@ BOOST_AUTO_TEST_CASE(keys_of_a_window_are_by_time_inclusive)
     BOOST_TEST(a.must(empty->keys(window(0, 1))).end);
 }
 
-BOOST_AUTO_TEST_CASE(keys_are_looked_for_from_the_first_block_of_that_time_on)
+DTBRIDGE_TEST_BOTH(keys_are_looked_for_from_the_first_block_of_that_time_on)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     const std::int64_t base = a.clock;
     // A block an hour; all of the same time, so that only the block's time tells them apart.
@@ -154,9 +154,9 @@ BOOST_AUTO_TEST_CASE(keys_are_looked_for_from_the_first_block_of_that_time_on)
     BOOST_TEST(a.must(acme->keys(order)).keys.size() == 200u);
 }
 
-BOOST_AUTO_TEST_CASE(differences_are_kept_once_and_settled)
+DTBRIDGE_TEST_BOTH(differences_are_kept_once_and_settled)
 {
-    archives a;
+    archives a(kind);
     auto acme = a.open();
     const difference late{difference::kind::late, {1, 10}, 0};
     const difference gone{difference::kind::gone, {1, 10}, 0};

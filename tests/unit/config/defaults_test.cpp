@@ -270,6 +270,29 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(every_key)
 
+BOOST_AUTO_TEST_CASE(archive_in_postgresql)
+{
+    folder f;
+    f.write("db.password", "from-a-file\n");
+    auto c = good(f,
+                  R"([archive]
+url = "postgresql://bridge@db1.example,db2.example:5433/dtbridge?target_session_attrs=read-write"
+password_file = "db.password"
+schema_per_master = true
+partition = "3d"
+retention = "30d"
+)" + std::string(config_test::master) +
+                      std::string(config_test::destination));
+    BOOST_TEST(c.archive.database.url ==
+               "postgresql://bridge@db1.example,db2.example:5433/dtbridge?target_session_attrs=read-write");
+    BOOST_TEST(c.archive.database.password.reveal() == "from-a-file");
+    BOOST_TEST(c.archive.database.own_schemas);
+    BOOST_TEST((c.archive.database.partition == 72h));
+    BOOST_TEST((c.archive.retention == 720h));
+    // The database's file system is not this host's.
+    BOOST_TEST(c.archive.min_free == 0u);
+}
+
 BOOST_AUTO_TEST_CASE(service_archive_and_master)
 {
     folder f;
@@ -554,7 +577,7 @@ BOOST_AUTO_TEST_CASE(the_shipped_example_is_right_once_its_blanks_are_filled)
         marks += example.substr(example.rfind('\n', at) + 1, 1) != "#";
     BOOST_TEST(marks == blanks.size());
 
-    // The defaults in its comments are the defaults: with all of them uncommented but the two that exclude
+    // The defaults in its comments are the defaults: with all of them uncommented but those that exclude
     // others, nothing changes.
     std::string all;
     std::istringstream lines(filled);
@@ -567,7 +590,7 @@ BOOST_AUTO_TEST_CASE(the_shipped_example_is_right_once_its_blanks_are_filled)
                    line.find(' ', 2) == line.find(" = ");
         bool skip = line.find("# addresses") == 0 || line.find("# name") == 0 || line.find("# file") == 0 ||
                     line.find("# masters = [\"acme\"]") == 0 || line.find("# labels") == 0 ||
-                    line.find("# key") == 0;
+                    line.find("# key") == 0 || line.find("# topic") == 0 || line.find("# kafka") == 0;
         all += (key && !skip ? line.substr(2) : line) + "\n";
     }
     auto opened = f.load(all);

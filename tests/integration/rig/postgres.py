@@ -1,0 +1,99 @@
+"""A PostgreSQL of the test's own: in a temporary folder, on a socket there, as a user without rights."""
+import os
+import pathlib
+import pwd
+import shutil
+import signal
+import subprocess
+import unittest
+
+from .basics import Folder, free_port, wait_until
+from .process import Process
+
+
+def programs():
+    """The folder of PostgreSQL's programs, or None."""
+    said = os.environ.get("DTBRIDGE_POSTGRES_BIN")
+    if said:
+        return pathlib.Path(said)
+    for version in range(20, 12, -1):
+        folder = pathlib.Path(f"/usr/lib/postgresql/{version}/bin")
+        if (folder / "initdb").exists():
+            return folder
+    return None
+
+
+class Postgres:
+    """p = Postgres(); p.url; p.stop(); p.start()
+
+    pki: also on loopback, by TLS and password alone."""
+
+    def __init__(self, pki=None, password=None):
+        self.bin = programs()
+        if self.bin is None:
+            raise unittest.SkipTest("no PostgreSQL is installed")
+        self.folder = Folder("dtbridge-pg-")
+        self.logs = Folder("dtbridge-pg-log-")
+        self.as_user = []
+        if os.geteuid() == 0:  # initdb refuses root
+            name = "postgres" if any(u.pw_name == "postgres" for u in pwd.getpwall()) else "nobody"
+            user = pwd.getpwnam(name)
+            os.chown(self.folder.path, user.pw_uid, user.pw_gid)
+            self.as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups",
+                            "--pdeathsig=KILL"]
+        self.data = self.folder / "data"
+        self.port = free_port() if pki else 5432
+        self.settings = ["-p", str(self.port), "-c", "listen_addresses=" + ("127.0.0.1" if pki else "")]
+        self.starts = 0
+        self.process = None
+        subprocess.run([*self.as_user, self.bin / "initdb", "-D", self.data, "-U", "test", "-A", "trust", "-E", "UTF8",
+                        "--no-locale", "-N"], check=True, capture_output=True, cwd="/")
+        if pki:
+            for source, name in ((pki.server, "server.crt"), (pki.server_key, "server.key")):
+                target = self.data / name
+                shutil.copy(source, target)
+                target.chmod(0o600)
+                shutil.chown(target, self.data.stat().st_uid, self.data.stat().st_gid)
+            (self.data / "pg_hba.conf").write_text("local all all trust\nhostssl all all all scram-sha-256\n")
+            self.settings += ["-c", "ssl=on"]
+        self.start()
+        if password:
+            self.sql("postgres", f"ALTER ROLE test PASSWORD '{password}'")
+        self.sql("postgres", "CREATE DATABASE archive")
+        self.url = f"postgresql:///archive?user=test&host={self.folder.path}&port={self.port}"
+
+    @property
+    def socket(self):
+        return self.folder / f".s.PGSQL.{self.port}"
+
+    def start(self):
+        self.starts += 1
+        self.process = Process(f"postgres-{self.starts}",
+                               [*self.as_user, self.bin / "postgres", "-D", self.data, "-k", self.folder.path,
+                                *self.settings, "-c", "fsync=off"], self.logs.path, cwd="/")
+        wait_until(lambda: self.ready(), 30, lambda: "PostgreSQL does not start: " + self.process.err()[-2000:])
+
+    def ready(self):
+        return subprocess.run([self.bin / "pg_isready", "-q", "-h", self.folder.path, "-p", str(self.port), "-U", "test"],
+                              capture_output=True).returncode == 0
+
+    def stop(self):
+        """At once, connections and all, as a crash would."""
+        self.process.signal(signal.SIGQUIT)
+        self.process.wait(20)
+
+    def sql(self, database, text):
+        """Rows as text, columns with | between them."""
+        done = subprocess.run([self.bin / "psql", "-h", self.folder.path, "-p", str(self.port), "-U", "test", "-d", database, "-X", "-A", "-t",
+                               "-v", "ON_ERROR_STOP=1", "-c", text], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise AssertionError(done.stderr)
+        return done.stdout.splitlines()
+
+    def close(self):
+        if self.process is not None and self.process.alive():
+            self.process.signal(signal.SIGQUIT)
+            self.process.wait(20)
+        shutil.rmtree(self.folder.path, ignore_errors=True)
+        self.folder.close()
+        self.logs.close()

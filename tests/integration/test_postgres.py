@@ -1,0 +1,196 @@
+"""An archive in PostgreSQL as an outside observer sees it: the same job, a database that goes and comes back, and the
+way from SQLite to PostgreSQL and back."""
+import json
+import socket
+import unittest
+
+from rig import Bridge, Collector, Pki, RigTest, Simulator, bridge_binary, messages, run_cli, wait_until
+from rig.postgres import Postgres
+
+
+class OverPostgres(RigTest):
+    @classmethod
+    def setUpClass(cls):
+        bridge_binary()
+
+    def setUp(self):
+        super().setUp()
+        self.database = self.own(Postgres())
+        self.sim = self.own(Simulator(self.folder, "acme", generate=120, seed=7, span="20h"))
+        self.collector = self.own(Collector("tcp"))
+
+    def bridge(self, name="dtbridge", **archive):
+        b = self.own(Bridge(self.folder.path, name))
+        b.archive = {"url": self.database.url, **archive}
+        b.master(self.sim)
+        b.destination("siem", address=self.collector.address, transport="tcp", format="json")
+        return b
+
+    def wait_for_all(self, deadline=60):
+        wanted = set(self.sim.pbids())
+        got = lambda: {messages.json_pbid(t) for t in self.collector.texts()}  # noqa: E731
+        wait_until(lambda: wanted <= got(), deadline, lambda: f"{len(wanted - got())} of {len(wanted)} are missing")
+        return wanted
+
+    def test_a_database_that_goes_and_comes_back(self):
+        """Polling stops in between with a plain reason, and nothing is missing."""
+        bridge = self.bridge()
+        bridge.start()
+        self.wait_for_all()
+        wait_until(lambda: bridge.status()["destinations"][0]["lag"] == 0, 20, "everything is confirmed")
+
+        self.database.stop()
+        tries = []
+        knocks = socket.socket(socket.AF_UNIX)
+        self.addCleanup(knocks.close)
+        self.database.socket.unlink(missing_ok=True)
+        knocks.bind(str(self.database.socket))
+        knocks.listen()
+        knocks.settimeout(30)
+        self.sim.generate(40, seconds=5)
+        wait_until(lambda: bridge.http("/readyz") == 503, 20, "not ready without its archive")
+        said = bridge.wait_for_log(r"the archive does not take what was polled: PostgreSQL[^\n]*").group(0)
+        self.assertIn("database archive", said)
+        master = bridge.status()["masters"][0]
+        self.assertIn("the archive does not take what was polled: PostgreSQL", master["error"])
+        # The archive is tried again, the master is not asked meanwhile.
+        asked = self.sim.state(False)["requests_by_path"]["/modelbreaches"]
+        while len(tries) < 4:
+            c, _ = knocks.accept()
+            c.close()
+            tries.append(c)
+        self.assertEqual(self.sim.state(False)["requests_by_path"]["/modelbreaches"], asked)
+        self.sim.generate(40, seconds=5)
+        knocks.close()
+        self.database.socket.unlink(missing_ok=True)
+
+        self.database.start()
+        wanted = self.wait_for_all(120)
+        self.assertEqual(len(wanted), 200)
+        wait_until(lambda: bridge.http("/readyz") == 200, 20, "ready again")
+        wait_until(lambda: bridge.status()["destinations"][0]["lag"] == 0, 20, "everything is confirmed")
+        self.assertEqual(bridge.stop(), 0)
+        exported = run_cli("export", "--master", "acme", config=bridge.config)
+        self.assertEqual(exported.returncode, 0, exported.stderr)
+        self.assertEqual({json.loads(line)["pbid"] for line in exported.stdout.splitlines()}, wanted)
+        self.assertEqual(len(exported.stdout.splitlines()), len(wanted))
+        self.assertEqual(self.database.sql("archive", "SELECT count(*), max(seq) FROM dtbridge.seen"), ["200|200"])
+
+    def test_a_bridge_that_is_killed_goes_on_from_the_database(self):
+        bridge = self.bridge()
+        bridge.start()
+        self.wait_for_all()
+        wait_until(lambda: bridge.status()["destinations"][0]["lag"] == 0, 20, "everything is confirmed")
+        bridge.kill()
+        before = self.collector.count()
+        self.sim.generate(30, seconds=5)
+        bridge.start()
+        self.wait_for_all()
+        self.assertEqual(self.collector.count(), before + 30)
+
+    def test_commands_over_postgresql(self):
+        bridge = self.bridge(schema_per_master=True)
+        bridge.start()
+        self.wait_for_all()
+        wait_until(lambda: bridge.status()["destinations"][0]["lag"] == 0, 20, "everything is confirmed")
+        for beside_a_service in (True, False):
+            pbid = self.sim.pbids()[0]
+            why = run_cli("explain", "--master", "acme", "--pbid", pbid, config=bridge.config)
+            self.assertEqual(why.returncode, 0, why.stderr)
+            self.assertIn(b"siem", why.stdout)
+            models = run_cli("models", "--master", "acme", "--csv", config=bridge.config)
+            self.assertEqual(models.returncode, 0, models.stderr)
+            if beside_a_service:
+                bridge.stop()
+        self.assertEqual(bridge.status()["masters"][0]["archived"], 120)
+        tables = self.database.sql("archive", "SELECT count(*) FROM pg_tables WHERE schemaname = 'dtbridge_acme'")
+        self.assertGreaterEqual(int(tables[0]), 2)
+        # A customer's data goes alone and whole.
+        bridge.masters.clear()
+        other = self.own(Simulator(self.folder, "other", generate=3, seed=8))
+        bridge.master(other)
+        bridge.write()
+        gone = run_cli("forget", "acme", "--yes", config=bridge.config)
+        self.assertEqual(gone.returncode, 0, gone.stderr)
+        self.assertEqual(self.database.sql("archive", "SELECT (SELECT count(*) FROM dtbridge.master), (SELECT count(*) "
+                                           "FROM dtbridge.seen), (SELECT count(*) FROM pg_tables WHERE schemaname = "
+                                           "'dtbridge_acme')"), ["0|0|0"])
+
+    def test_tls_is_verified_and_the_password_is_in_a_file(self):
+        pki = Pki(self.folder / "pki")
+        server = self.own(Postgres(pki, password="correct horse"))
+        bridge = self.bridge(password_file="db.password")
+
+        def at(name, ca):
+            return f"postgresql://test@{name}:{server.port}/archive?sslmode=verify-full&sslrootcert={ca}"
+
+        def refused(url, password):
+            bridge.archive["url"] = url
+            bridge.token("db.password", password)
+            bridge.write()
+            said = run_cli("export", "--master", "acme", config=bridge.config)
+            self.assertEqual(said.returncode, 1)
+            self.assertNotIn(password.encode(), said.stderr)
+            return said.stderr.decode()
+        self.assertIn("certificate verify failed", refused(at("localhost", pki.other_ca), "correct horse"))
+        self.assertIn("does not match host name", refused(at("db.example", pki.ca) + "&hostaddr=127.0.0.1", "correct horse"))
+        self.assertIn("password authentication failed", refused(at("localhost", pki.ca), "battery staple"))
+        bridge.token("db.password", "correct horse")
+        bridge.start()
+        self.wait_for_all()
+        self.assertEqual(server.sql("archive", "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) "
+                                    "WHERE application_name = 'dtbridge'"), ["t"])
+        self.assertNotIn("correct horse", bridge.log())
+
+    def test_from_sqlite_to_postgresql_and_back(self):
+        """What is exported and explained is the same byte for byte, and no destination gets anything twice."""
+        bridge = self.bridge(retention="90d")
+        url = bridge.archive.pop("url")
+
+        def command(*argv):
+            done = run_cli(*argv, config=bridge.config)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stdout
+
+        def life():
+            # So many new ones as a day brings, some acknowledged, and all of it delivered once.
+            before = self.collector.count()
+            self.sim.generate(25, seconds=5)
+            bridge.start()
+            self.wait_for_all()
+            wait_until(lambda: bridge.status()["destinations"][0]["lag"] == 0, 20, "everything is confirmed")
+            self.assertEqual(bridge.stop(), 0)
+            return self.collector.count() - before
+
+        def facts():
+            pbids = sorted(self.sim.pbids())
+            return {"export": command("export", "--master", "acme"),
+                    "explain": [command("explain", "--master", "acme", "--pbid", p, "--json") for p in pbids[::20]],
+                    "cursors": bridge.status()["destinations"][0]["cursors"],
+                    "position": bridge.status()["masters"][0]["position"]}
+
+        self.assertEqual(life(), 145)
+        before = facts()
+        bridge.archive["url"] = url
+        bridge.write()
+        self.assertIn(b"copied 145 breaches, 145 keys, 1 cursor", command("archive", "copy", "--to", "postgresql"))
+        self.assertEqual(facts(), before)
+        self.assertEqual(life(), 25)
+        twice = run_cli("archive", "copy", "--to", "postgresql", config=bridge.config)
+        self.assertEqual(twice.returncode, 1)
+        self.assertIn(b"already", twice.stderr)
+        before = facts()
+        refused = run_cli("archive", "copy", "--to", "sqlite", config=bridge.config)
+        self.assertEqual(refused.returncode, 1)
+        old = bridge.folder / "state" / "masters" / "acme"
+        for file in old.glob("archive.db*"):
+            file.unlink()
+        self.assertIn(b"copied 170 breaches, 170 keys, 1 cursor", command("archive", "copy", "--to", "sqlite"))
+        del bridge.archive["url"]
+        bridge.write()
+        self.assertEqual(facts(), before)
+        self.assertEqual(life(), 25)
+
+
+if __name__ == "__main__":
+    unittest.main()
