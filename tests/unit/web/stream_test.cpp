@@ -169,8 +169,9 @@ tls_answer over_tls(running& r, const tls_wish& wish)
         return answer;
     std::unique_ptr<X509, decltype(&X509_free)> cert(SSL_get1_peer_certificate(s.native_handle()),
                                                      &X509_free);
-    char name[100] = "";
-    X509_NAME_get_text_by_NID(X509_get_subject_name(cert.get()), NID_commonName, name, sizeof name);
+    char name[100] = "anonymous";
+    if (cert)
+        X509_NAME_get_text_by_NID(X509_get_subject_name(cert.get()), NID_commonName, name, sizeof name);
     answer.subject = name;
     if (wish.renegotiates)
         BOOST_REQUIRE(SSL_renegotiate(s.native_handle()) == 1);  // with the next write
