@@ -28,6 +28,8 @@ constexpr std::string_view elements[] = {
     "\"category\":\"Critical\",\"tags\":[\"x\\ny\",\"\xc3\",\"\\u2028\"]}},\"device\":{\"did\":3,\"ip\":\"10."
     "0.0.1\","
     "\"hostname\":\"h\\n\xed\xa0\x80\"}}",
+    R"({"pbid":1,"time":1,"score":0.1,"model":{"name":"N","category":"Odd\n\u2029\u0085\u009b","priority":1},)"
+    R"("device":{"did":3,"hostname":"h"}})",
 };
 
 void check(const rules::decision& d, std::size_t lines)
