@@ -17,8 +17,8 @@ copy_library() {  # $1 as the loader finds it, with what it points to
 }
 {
     ldd "$binary"
-    # Loaded by name at run time: Kafka, where the build has it; names from files and from DNS.
-    for at in /usr/lib/*-linux-gnu/librdkafka.so.1; do [ -e "$at" ] && { echo "x => $at (0)"; ldd "$at"; }; done
+    # Loaded by name at run time: Kafka and PostgreSQL, where the build has them; names from files and from DNS.
+    for at in /usr/lib/*-linux-gnu/librdkafka.so.1 /usr/lib/*-linux-gnu/libpq.so.5; do [ -e "$at" ] && { echo "x => $at (0)"; ldd "$at"; }; done
     for service in files dns; do
         for at in /lib/*-linux-gnu/libnss_$service.so.2; do [ -e "$at" ] && { echo "x => $at (0)"; ldd "$at"; }; done
     done

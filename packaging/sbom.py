@@ -23,6 +23,7 @@ LIBRARIES = [
     ("libssl-dev", "OpenSSL", "Apache-2.0", "DYNAMIC_LINK"),
     ("libsystemd-dev", "libsystemd", "LGPL-2.1-or-later", "DYNAMIC_LINK"),
     ("librdkafka-dev", "librdkafka", "BSD-2-Clause", "DYNAMIC_LINK"),  # loaded where a destination is of Kafka
+    ("libpq-dev", "libpq", "PostgreSQL", "DYNAMIC_LINK"),  # loaded where the archive is in PostgreSQL
     ("libstdc++6", "libstdc++", "GPL-3.0-or-later WITH GCC-exception-3.1", "DYNAMIC_LINK"),
     ("libc6", "glibc", "LGPL-2.1-or-later", "DYNAMIC_LINK"),
 ]

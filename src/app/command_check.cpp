@@ -3,6 +3,7 @@
 
 #include <boost/json/serialize.hpp>
 
+#include <dtbridge/db/postgres.hpp>
 #include <dtbridge/transport/kafka.hpp>
 
 #include "app/ask.hpp"
@@ -128,20 +129,30 @@ void check_libraries(config::loaded& loaded)
 {
     if (!loaded.ok)
         return;
+    const auto lacks = [&loaded](unsigned line, const char* key, std::string message) {
+        config::problem p;
+        p.file = loaded.value.file;
+        p.line = line;
+        p.key = key;
+        p.message = std::move(message);
+        loaded.problems.push_back(std::move(p));
+        loaded.ok = false;
+    };
+    if (!loaded.value.archive.database.url.empty())
+    {
+        const auto usable = db::check_postgres_library();
+        if (!usable)
+            lacks(loaded.value.archive.url_line, "archive.url", usable.error().detail);
+    }
     for (const auto& d : loaded.value.destinations)
     {
         if (d.options.transport.kind != transport::protocol::kafka)
             continue;
         const auto usable = transport::check_kafka(d.options.transport);
-        if (usable)
-            continue;
-        config::problem p;
-        p.file = loaded.value.file;
-        p.line = d.line;
-        p.key = "destination.transport";
-        p.message = "destination \"" + d.options.name + "\": " + usable.error().detail;
-        loaded.problems.push_back(std::move(p));
-        loaded.ok = false;
+        if (!usable)
+            lacks(d.line,
+                  "destination.transport",
+                  "destination \"" + d.options.name + "\": " + usable.error().detail);
     }
 }
 

@@ -41,6 +41,7 @@ void check_database(section& s, context& c, archive_options& out)
         return;
     }
     out.database.url = url;
+    out.url_line = s.line_of("url");
     if (read->has_password)
         s.error("url",
                 "holds a password; expected it in a file that password_file names, and here user@host");

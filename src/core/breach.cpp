@@ -196,7 +196,7 @@ peer breach_peer(const breach& b)
         auto port = integer_member(component, "port");
         if (port && (*port < 0 || *port > 65535))
             port.reset();
-        return {ip, port};
+        return {ip, port, component};
     }
     return {};
 }

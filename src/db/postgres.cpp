@@ -101,6 +101,24 @@ const libpq& pq()
     return *loaded;
 }
 
+}  // namespace
+
+outcome<bool> check_postgres_library()
+{
+    try
+    {
+        pq();
+        return true;
+    }
+    catch (const error& e)
+    {
+        return e.reason();
+    }
+}
+
+namespace
+{
+
 template <class Unsigned>
 void append_big_endian(std::string& out, Unsigned v)
 {

@@ -140,26 +140,17 @@ item value_reader::device_address(bool v4, bool v6)
 
 item value_reader::peer_hostname()
 {
-    auto wanted = found_peer().ip;
-    if (wanted.empty())
-        return {};
-    for (const auto& c : breach_->components)
+    const auto& component = found_peer().component;
+    for (std::string_view kind : {"Connection hostname", "Internal destination device name"})
     {
-        auto ip = string_member(c, "ip");
-        if (!ip.starts_with(wanted))
-            continue;
-        for (std::string_view kind : {"Connection hostname", "Internal destination device name"})
+        for (json::value filter : component.find("triggeredFilters"))
         {
-            for (json::value filter : c.find("triggeredFilters"))
-            {
-                if (!text::iequals(string_member(filter, "filterType"), kind))
-                    continue;
-                auto host = string_member(filter.find("trigger"), "value");
-                if (!host.empty())
-                    return item(host);
-            }
+            if (!text::iequals(string_member(filter, "filterType"), kind))
+                continue;
+            auto host = string_member(filter.find("trigger"), "value");
+            if (!host.empty())
+                return item(host);
         }
-        break;
     }
     return {};
 }

@@ -1,7 +1,8 @@
 #pragma once
 
-/// Readers of the three formats and of the syslog header for the fuzz targets: written from the formats' own
-/// definitions, sharing nothing with the encoders. Each answers nothing for what is not valid.
+/// Readers of the three formats and of the syslog header for the fuzz targets, and what the text rules make
+/// of a string: written from the formats' own definitions, sharing nothing with the encoders. Each reader
+/// answers nothing for what is not valid.
 
 #include <charconv>
 #include <cstdint>
@@ -75,7 +76,7 @@ inline std::optional<pairs> cef_extension(std::string_view text)
         if (text[i] == '\\')
         {
             ++i;
-            if (i == text.size() || (text[i] != '\\' && text[i] != '=' && text[i] != 'n' && text[i] != 'r'))
+            if (i == text.size() || (text[i] != '\\' && text[i] != '=' && text[i] != 'n'))
                 return std::nullopt;
         }
         else if (text[i] == '=')
@@ -95,7 +96,7 @@ inline std::optional<pairs> cef_extension(std::string_view text)
         for (std::size_t i = equals[n] + 1; i < end; ++i)
         {
             if (text[i] == '\\')
-                value += text[++i] == 'n' ? '\n' : text[i] == 'r' ? '\r' : text[i];
+                value += text[++i] == 'n' ? '\n' : text[i];
             else
                 value += text[i];
         }
@@ -255,6 +256,118 @@ inline std::optional<syslog_message> decode_rfc3164(std::string_view text)
         return std::nullopt;
     out.host = *host;
     out.body = text;
+    return out;
+}
+
+/// One character at the start of s (not empty), by table 3-7 of the Unicode standard; the maximal subpart of
+/// an ill-formed sequence is one U+FFFD.
+struct character
+{
+    char32_t value;
+    std::size_t size;
+};
+
+inline character first_character(std::string_view s)
+{
+    struct row
+    {
+        unsigned lead_from, lead_to, second_from, second_to;
+        std::size_t size;
+    };
+    static constexpr row table[] = {
+        {0x00, 0x7F, 0, 0, 1},
+        {0xC2, 0xDF, 0x80, 0xBF, 2},
+        {0xE0, 0xE0, 0xA0, 0xBF, 3},
+        {0xE1, 0xEC, 0x80, 0xBF, 3},
+        {0xED, 0xED, 0x80, 0x9F, 3},
+        {0xEE, 0xEF, 0x80, 0xBF, 3},
+        {0xF0, 0xF0, 0x90, 0xBF, 4},
+        {0xF1, 0xF3, 0x80, 0xBF, 4},
+        {0xF4, 0xF4, 0x80, 0x8F, 4},
+    };
+    const auto byte = [&](std::size_t i) { return static_cast<unsigned>(static_cast<unsigned char>(s[i])); };
+    for (const row& r : table)
+    {
+        if (byte(0) < r.lead_from || byte(0) > r.lead_to)
+            continue;
+        char32_t value = r.size == 1 ? byte(0) : byte(0) & (0xFFu >> (r.size + 1));
+        for (std::size_t i = 1; i < r.size; ++i)
+        {
+            const unsigned from = i == 1 ? r.second_from : 0x80, to = i == 1 ? r.second_to : 0xBF;
+            if (i == s.size() || byte(i) < from || byte(i) > to)
+                return {0xFFFD, i};
+            value = value * 64 + (byte(i) - 0x80);
+        }
+        return {value, r.size};
+    }
+    return {0xFFFD, 1};
+}
+
+inline std::string utf8_of(char32_t c)
+{
+    const auto tail = [c](int shift) { return static_cast<char>(0x80 + ((c >> shift) & 63)); };
+    if (c < 0x80)
+        return {static_cast<char>(c)};
+    if (c < 0x800)
+        return {static_cast<char>(0xC0 + (c >> 6)), tail(0)};
+    if (c < 0x10000)
+        return {static_cast<char>(0xE0 + (c >> 12)), tail(6), tail(0)};
+    return {static_cast<char>(0xF0 + (c >> 18)), tail(12), tail(6), tail(0)};
+}
+
+/// T1: ill-formed sequences become U+FFFD; with nul U+0000 too, as JSON has it (product.md 6).
+inline std::string repaired(std::string_view s, bool nul)
+{
+    std::string out;
+    while (!s.empty())
+    {
+        const auto c = first_character(s);
+        out += utf8_of(nul && c.value == 0 ? char32_t{0xFFFD} : c.value);
+        s.remove_prefix(c.size);
+    }
+    return out;
+}
+
+enum class place { cef_header, cef_value, leef_header, leef_value };
+
+/// What a reader gets of a string of event data, by T1 to T6, L2 and L3; "" is not sent at all. at_most:
+/// bytes before escaping, 0 for no limit. The LEEF delimiter is "^".
+inline std::string sent_text(std::string_view raw, place where, std::size_t at_most)
+{
+    const bool leef = where == place::leef_header || where == place::leef_value;
+    std::vector<std::string> characters;
+    while (!raw.empty())
+    {
+        const auto c = first_character(raw);
+        const bool crlf = raw.substr(0, 2) == "\r\n";
+        raw.remove_prefix(crlf ? 2 : c.size);
+        const bool breaks =
+            c.value == '\n' || c.value == '\r' || c.value == 0x85 || c.value == 0x2028 || c.value == 0x2029;
+        const bool control = c.value < 0x20 || (c.value >= 0x7F && c.value <= 0x9F);
+        if (breaks && where == place::cef_value)
+            characters.emplace_back("\n");
+        else if (breaks || control || (leef && c.value == '|') ||
+                 (where == place::leef_value && c.value == '^'))
+            characters.emplace_back(" ");
+        else
+            characters.push_back(utf8_of(c.value));
+    }
+    std::size_t begin = 0, size = 0;
+    while (begin < characters.size() && characters[begin] == " ")
+        ++begin;
+    std::string out;
+    for (std::size_t i = begin; i < characters.size(); ++i)
+    {
+        size += characters[i].size();
+        if (at_most != 0 && size > at_most)
+            break;
+        out += characters[i];
+    }
+    const std::string_view unwanted = where == place::leef_header ? " \\" : " ";
+    while (!out.empty() && unwanted.find(out.back()) != std::string_view::npos)
+        out.pop_back();
+    if (where == place::leef_value && !out.empty() && out.back() == '\\')
+        out += ' ';
     return out;
 }
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 import pathlib
+import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -32,6 +33,48 @@ def relp():
     yield "\x01" + "HTTP/1.1 400 Bad Request\r\n\r\n"
 
 
+def of_a_day(files):
+    """Every breach of tests/data/breaches as one element, and one of each file as it stands there."""
+    for name, text in files.items():
+        whole = json.loads("[" + ",".join(text.splitlines()) + "]" if name.endswith(".ndjson") else text)
+        for breach in whole if isinstance(whole, list) else [whole]:
+            yield json.dumps(breach, ensure_ascii=False, separators=(",", ":"))
+    yield files["single.json"]
+
+
+def tricky():
+    """Breaches whose every string holds what some format has to touch, one kind of it each."""
+    for text in ("a\\r\\nb\\rc\\nd", "a\x85b\u2028c\u2029d", " a\\u0000b\\tc\x7fd\x9fe ", "a^b|c=d key=e", 'a\\\\b\\\\n\\"\\\\', "a\\ud800b\\udc00c",
+                 "\u00e4\u20ac\U0001f600\u202e", "\u20ac" * 400, "  ", "saas::A:b^c=d"):
+        model = (f'{{"name":"{text}::{text}","pid":"{text}","uuid":"{text}","category":"{text}","tags":["{text}","{text}"],"priority":3,"description":"{text}",'
+                 f'"mitre":{{"techniques":["{text}"]}}}}')
+        yield (f'{{"pbid":77,"time":1704100000000,"score":0.87,"breachUrl":"https://{text}","model":{{"then":{model},"now":{{}}}},"device":{{"did":1,"ip":"192.0.2.1",'
+               f'"ip6":"2001:db8::1","macaddress":"00:00:5e:00:53:01","hostname":"{text}"}},"triggeredComponents":[{{"ip":"198.51.100.4/32","port":443,'
+               f'"metric":{{"label":"{text}"}},"device":{{"did":1}},"triggeredFilters":[{{"filterType":"Connection hostname","trigger":{{"value":"{text}"}}}}]}}]}}')
+    yield b'{"pbid":78,"model":{"name":"\xff\xc3(\xe2\x82\xf0\x9f\x98\xed\xa0\x80","uuid":"\xc0\xaf"},"device":{"hostname":"\xe2\x80\xa8\xf4\x90\x80\x80"}}'
+
+
+def config(example: str):
+    """The example with its blanks filled in, by files of tests/fuzz/fuzz_config.cpp, and what people get wrong."""
+    filled = re.sub(r'^(url|address|name) = ""', lambda m: f'{m[1]} = "{"https://d.example" if m[1] == "url" else "siem"}"', example, flags=re.M)
+    filled = re.sub(r'^public_token = ""', 'public_token = "0123456789abcdef"', filled, flags=re.M)
+    for name in ("planted.token", "planted.lines", "planted.blanks", "none", "/dev/null"):
+        yield re.sub(r'^private_token_file = ""', f'private_token_file = "{name}"', filled, flags=re.M)
+    short = "\n".join(line for line in filled.splitlines() if line[:1] not in ("", "#"))
+    yield short.replace('private_token_file = ""', 'private_token_file = "planted.token"') + """
+transport = "tls"
+tls = { ca_file = "planted.pem", cert_file = "planted.pem", key_file = "planted.key" }
+rules = "planted.toml"
+fields = "planted.toml"
+format = "cef"
+
+[[api_token]]
+name = "t"
+file = "planted.token"
+masters = ["*"]
+"""
+
+
 def main() -> None:
     target = pathlib.Path(sys.argv[1])
     data = ROOT / "tests" / "data"
@@ -39,8 +82,11 @@ def main() -> None:
     hostile = (data / "api_edge_cases_hostile.json").read_text()
     errors = json.loads((data / "api_error_responses.json").read_text())
     elements = [line.strip().rstrip(",") for text in (edge, hostile) for line in text.splitlines() if line.strip()[:1] == "{"]
-    write(target / "breach", elements)
-    write(target / "answer", [edge[:20_000], hostile, *(e["body"] for e in errors)])
+    day = {p.name: p.read_text() for p in sorted((data / "breaches").iterdir()) if p.suffix != ".md"}
+    write(target / "breach", [*elements, *of_a_day(day), *tricky()])
+    # One object, an array over many lines, one element per line; the morning is as the noon and over 65,536 bytes.
+    noon = day["noon.ndjson"].splitlines(keepends=True)
+    write(target / "answer", [edge[:20_000], hostile, *(e["body"] for e in errors), day["single.json"], day["afternoon.json"], "".join(noon[:2])])
     zipped = [b"ab" + gzip.compress(e.encode(), mtime=0) for e in elements[:4]] + [gzip.compress(b"\0" * 100_000, mtime=0)]
     write(target / "inflate", zipped)
     one = gzip.compress(b'[{"pbid":1}]', mtime=0)
@@ -52,12 +98,15 @@ def main() -> None:
         b"HTTP/1.1 429 Too Many\r\nRetry-After: 5\r\nDate: Mon, 01 Jan 2024 01:00:00 GMT\r\n\r\n",
         b"HTTP/1.1 020 OK\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.0 200 OK\r\n\r\n[1,2", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 204 No\r\n\r\n"])
-    write(target / "rules", [p.read_text() for p in sorted((ROOT / "mappings").glob("*.toml"))] + ["model,min_score,action,note\nA,0.5,,\n"])
+    write(target / "rules", [p.read_text() for p in sorted((ROOT / "mappings").glob("*.toml"))] + [
+        "model,min_score,action,note\nA,0.5,,\n", '[forward]\nnever_tags = ["*"]\n', '[forward]\nalways_tags = ["x*"]\n', '[forward]\ncategories = ["Critical"]\n', "[forward]\nmin_priority = 3\n",
+        '[devices]\n"host:h*" = 0.2\n[models]\n"A*" = "never"\n'])
     write(target / "fields", [p.read_text() for p in sorted((ROOT / "mappings" / "fields").glob("*.toml"))])
     write(target / "relp", relp())
     write(target / "proxy", ["HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\nearly", "HTTP/1.0 407 Proxy Authentication Required\r\n\r\n",
                              "HTTP/1.1 502\r\n\r\n", "HTTP/1.1 200 OK\r\nX: " + "x" * 20_000, "220 mail.test ESMTP\r\n\r\n"])
-    write(target / "config", [p.read_text() for p in sorted((ROOT / "deploy").glob("*.toml"))])
+    examples = [p.read_text() for p in sorted((ROOT / "deploy").glob("*.toml"))]
+    write(target / "config", [*examples, *config(examples[0])])
 
 
 if __name__ == "__main__":

@@ -80,8 +80,8 @@ for kind in deb rpm; do
 done
 [ -n "$brief" ] || run "deb without the compiler's cache is the same" env CCACHE_DISABLE=1 bash -c "$(declare -f builds same); work='$work'; same deb '$root'"
 run "lintian has nothing to say" bash -c "lintian --allow-root --fail-on error,warning,info --display-info --tag-display-limit 0 \
-    '$work'/packages/dtbridge_${version}_*.deb '$work'/packages/dtbridge-kafka_${version}_*.deb | tee /dev/stderr | (! grep -q .)"
-run "rpmlint has nothing to say" bash -c "rpmlint -c packaging/rpm/rpmlint.toml '$work'/packages/dtbridge-${version}-*.rpm '$work'/packages/dtbridge-kafka-${version}-*.rpm | tee /dev/stderr |
+    '$work'/packages/dtbridge_${version}_*.deb '$work'/packages/dtbridge-{kafka,postgresql}_${version}_*.deb | tee /dev/stderr | (! grep -q .)"
+run "rpmlint has nothing to say" bash -c "rpmlint -c packaging/rpm/rpmlint.toml '$work'/packages/dtbridge-${version}-*.rpm '$work'/packages/dtbridge-{kafka,postgresql}-${version}-*.rpm | tee /dev/stderr |
     grep -q ' 0 errors, 0 warnings, '"
 cp "$work"/old/* "$work/packages/"
 tests=(DebOnDebian12 RpmOnEl9)

@@ -33,15 +33,15 @@ class Deb:
                 f"/root/{self.file(version).name}"]
         return tree.run(*argv)
 
-    def install_kafka(self, tree):
-        file = next(PACKAGES.glob(f"dtbridge-kafka_{NEW}_*.deb"))
+    def install_more(self, tree, name):
+        file = next(PACKAGES.glob(f"dtbridge-{name}_{NEW}_*.deb"))
         shutil.copy(file, tree / "root")
         return tree.run("apt-get", "install", "-y", "--no-install-recommends", f"/root/{file.name}")
 
-    def check_kafka(self, test, tree):
-        checked = tree.run("dtbridge", "check", "--config", "/etc/dtbridge/kafka.toml")
+    def check_more(self, test, tree, name, asks):
+        checked = tree.run("dtbridge", "check", "--config", "/etc/dtbridge/more.toml")
         test.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
-        test.assertEqual(tree.run("dpkg-query", "-L", "dtbridge-kafka").stdout.split()[-1].rsplit("/", 1)[0], "/usr/share/doc/dtbridge-kafka")
+        test.assertEqual(tree.run("dpkg-query", "-L", f"dtbridge-{name}").stdout.split()[-1].rsplit("/", 1)[0], f"/usr/share/doc/dtbridge-{name}")
 
     def remove(self, tree):
         return tree.run("apt-get", "remove", "-y", "dtbridge")
@@ -89,7 +89,7 @@ Stands for the base system in the solver.
 
     def prepare(self, tree):
         provides = ["shadow-utils", "/bin/sh", "systemd", "ca-certificates", "rtld(GNU_HASH)"]
-        provides.append("librdkafka = 1.6.1")  # to the solver; the file is not there
+        provides += ["librdkafka = 1.6.1", "libpq = 13.20"]  # to the solver; the files are not there
         provides += [f"{library}({version})(64bit)" for library, versions in self.SYMBOLS.items() for version in versions]
         repository = tree / "root/repository"
         repository.mkdir()
@@ -99,7 +99,8 @@ Stands for the base system in the solver.
         shutil.copy(next((self.folder / "rpmbuild").glob("RPMS/*/*.rpm")), repository)
         for version in (OLD, NEW):
             shutil.copy(self.file(version), repository)
-        shutil.copy(next(PACKAGES.glob(f"dtbridge-kafka-{NEW}-*.rpm")), repository)
+        for name in ("kafka", "postgresql"):
+            shutil.copy(next(PACKAGES.glob(f"dtbridge-{name}-{NEW}-*.rpm")), repository)
         subprocess.run(["createrepo_c", "-q", repository], check=True, capture_output=True)
         (tree / "root/dnf.conf").write_text("[main]\ngpgcheck=0\nreposdir=/nonexistent\nplugins=0\ninstall_weak_deps=0\n"
                                             "[local]\nname=local\nbaseurl=file:///root/repository\n")
@@ -111,15 +112,15 @@ Stands for the base system in the solver.
         older = version == OLD and (tree / "usr/bin/dtbridge").exists()
         return self.dnf(tree, "downgrade" if older else "install", f"dtbridge-{version}")
 
-    def install_kafka(self, tree):
-        return self.dnf(tree, "install", "dtbridge-kafka")
+    def install_more(self, tree, name):
+        return self.dnf(tree, "install", f"dtbridge-{name}")
 
-    def check_kafka(self, test, tree):
-        asked = self.dnf(tree, "-q", "repoquery", "--installed", "--requires", "dtbridge-kafka").stdout.splitlines()
+    def check_more(self, test, tree, name, asks):
+        asked = self.dnf(tree, "-q", "repoquery", "--installed", "--requires", f"dtbridge-{name}").stdout.splitlines()
         test.assertIn(f"dtbridge = {NEW}", asked)
-        test.assertIn("librdkafka >= 1.6", asked)
-        test.assertEqual(self.dnf(tree, "-q", "repoquery", "--installed", "--list", "dtbridge-kafka").stdout.split(),
-                         ["/usr/share/doc/dtbridge-kafka", "/usr/share/doc/dtbridge-kafka/README.md"])
+        test.assertIn(asks, asked)
+        test.assertEqual(self.dnf(tree, "-q", "repoquery", "--installed", "--list", f"dtbridge-{name}").stdout.split(),
+                         [f"/usr/share/doc/dtbridge-{name}", f"/usr/share/doc/dtbridge-{name}/README.md"])
 
     def remove(self, tree):
         return self.dnf(tree, "remove", "dtbridge")
@@ -325,17 +326,19 @@ rules = "mappings/everything.toml"
         self.assertTrue(self.active())
         self.assertIn(f"dtbridge {NEW}", tree.run("dtbridge", "version", check=True).stdout)
 
-        # Kafka is a package more, of the same version.
-        (tree / "root/kafka.toml").write_text(config + '[[destination]]\nname = "stream"\nmasters = ["acme"]\naddress = "broker.example"\n'
-                                                       'transport = "kafka"\ntopic = "breaches"\n')
-        shutil.copy(tree / "root/kafka.toml", tree / "etc/dtbridge/kafka.toml")
-        refused = tree.run("dtbridge", "check", "--config", "/etc/dtbridge/kafka.toml")
-        self.assertEqual(refused.returncode, 1, refused.stdout)
-        self.assertIn("install the package dtbridge-kafka", refused.stderr)
-        done = kind.install_kafka(tree)
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
-        kind.check_kafka(self, tree)
-        (tree / "etc/dtbridge/kafka.toml").unlink()
+        # Kafka and PostgreSQL are packages more, of the same version.
+        kafka = config + ('[[destination]]\nname = "stream"\nmasters = ["acme"]\naddress = "broker.example"\n'
+                          'transport = "kafka"\ntopic = "breaches"\n')
+        postgresql = config.replace("[archive]\n", '[archive]\nurl = "postgresql://dtbridge@db.example/dtbridge"\n', 1)
+        for name, text, asks in (("kafka", kafka, "librdkafka >= 1.6"), ("postgresql", postgresql, "libpq >= 13")):
+            (tree / "etc/dtbridge/more.toml").write_text(text)
+            refused = tree.run("dtbridge", "check", "--config", "/etc/dtbridge/more.toml")
+            self.assertEqual(refused.returncode, 1, refused.stdout)
+            self.assertIn(f"install the package dtbridge-{name}", refused.stderr)
+            done = kind.install_more(tree, name)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            kind.check_more(self, tree, name, asks)
+        (tree / "etc/dtbridge/more.toml").unlink()
         self.assertTrue(self.active())
 
         # Removal keeps state and configuration.

@@ -40,6 +40,7 @@ struct archive_options
     bool pause_when_full = false;
     archive_database database = {};
     std::string password_file = {};  ///< as resolved; ""
+    unsigned url_line = 0;           ///< of url; 0 where it is not set
 };
 
 struct api_token

@@ -81,8 +81,9 @@ std::string_view saas_user(const json::value& device);
 /// First component's peer: its first valid ip with the mask cut off, and its port.
 struct peer
 {
-    std::string_view ip;
-    std::optional<std::int64_t> port;
+    std::string_view ip = {};
+    std::optional<std::int64_t> port = {};
+    json::value component = {};  ///< what it is the peer of
 };
 /// Peer of the first component that has a valid ip (product.md 6); an empty ip where none has.
 peer breach_peer(const breach& b);

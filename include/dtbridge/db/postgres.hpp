@@ -45,6 +45,9 @@ private:
     bool lost_;
 };
 
+/// Whether libpq is there and fit for use; the failure names the package that brings it.
+outcome<bool> check_postgres_library();
+
 /// Values of $1, $2, .. in order. Views must live until the statement has run.
 class parameters
 {

@@ -110,6 +110,24 @@ BOOST_AUTO_TEST_CASE(cef_of_ipv6)
                          "dst=2001:db8:ffff::5 dpt=853 dvc=0.0.0.0 src=2001:db8::c9 darktraceUrl="));
 }
 
+BOOST_AUTO_TEST_CASE(the_peers_name_is_of_the_peers_own_component)
+{
+    auto o = cef_options();
+    o.header = header_kind::none;
+    // 203.0.113.50 begins as the peer's address does, and is another host.
+    const std::string other =
+        R"({"ip":"203.0.113.50","triggeredFilters":[{"filterType":"Connection hostname","trigger":{"value":"other.example"}}]})";
+    const auto with = [&](const std::string& first) {
+        return read_cef(one(o, R"({"pbid":1,"triggeredComponents":[)" + first + "," + other + "]}"));
+    };
+    BOOST_TEST(with(R"({"ip":["203.0.113.5"]})").at("dst") == "203.0.113.5");
+    BOOST_TEST(!with(R"({"ip":["203.0.113.5"]})").has("dhost"));
+    BOOST_TEST(
+        with(
+            R"({"ip":["203.0.113.5"],"triggeredFilters":[{"filterType":"Connection hostname","trigger":{"value":"c2.example"}}]})")
+            .at("dhost") == "c2.example");
+}
+
 BOOST_AUTO_TEST_CASE(cef_prefers_ipv4_and_keeps_ipv6_fields_to_ipv6)
 {
     auto o = cef_options();

@@ -15,6 +15,8 @@
 #include <dtbridge/async/task_group.hpp>
 #include <dtbridge/web/server.hpp>
 
+#include "unit/web/drip.hpp"
+
 namespace
 {
 
@@ -175,6 +177,33 @@ BOOST_AUTO_TEST_CASE(closes_a_slow_loris)
     const auto took = std::chrono::steady_clock::now() - start;
     BOOST_TEST((took >= 190ms));
     BOOST_TEST((took < 5s));
+}
+
+BOOST_AUTO_TEST_CASE(closes_one_that_drips)
+{
+    web::limits bounds;
+    bounds.request = 200ms;
+    running server(bounds);
+    auto s = server.connect();
+    const auto took = test::time_of_drip(s, get("/healthz"), 50ms, 5s);
+    BOOST_TEST((took >= 150ms));  // less the time until the server looked
+    BOOST_TEST((took < 1s));      // the request alone would take over 2 s
+    BOOST_TEST(running::read_all(s).empty());
+}
+
+BOOST_AUTO_TEST_CASE(closes_one_that_drips_its_second_request)
+{
+    web::limits bounds;
+    bounds.request = 200ms;
+    running server(bounds);
+    auto s = server.connect();
+    asio::write(s, asio::buffer(get("/healthz?first", "")));
+    std::string got;
+    asio::read_until(s, asio::dynamic_buffer(got), "alive first");
+    const auto took = test::time_of_drip(s, get("/healthz?second"), 50ms, 5s);
+    BOOST_TEST((took >= 150ms));
+    BOOST_TEST((took < 1s));
+    BOOST_TEST(running::read_all(s).empty());
 }
 
 BOOST_AUTO_TEST_CASE(closes_an_idle_connection)

@@ -22,6 +22,7 @@
 
 #include "support/pki.hpp"
 #include "support/temp_dir.hpp"
+#include "unit/web/drip.hpp"
 
 namespace
 {
@@ -130,27 +131,66 @@ std::string body_of(const std::string& answer)
     return answer.substr(answer.find("\r\n\r\n") + 4);
 }
 
-/// One answer over TLS, or what went wrong. at_most: the client's highest version.
-std::string over_tls(running& r, int at_most, std::string& subject)
+/// How a client of TLS is other than the usual one.
+struct tls_wish
+{
+    int at_least = TLS1_2_VERSION, at_most = TLS1_3_VERSION;
+    const char* ciphers = nullptr;  // of TLS 1.2
+    bool renegotiates = false;      // before it asks
+};
+
+struct tls_answer
+{
+    std::string text = {};     // "" where there was none
+    std::string subject = {};  // of the server's certificate
+    std::string failure = {};  // the first, in OpenSSL's words
+};
+
+tls_answer over_tls(running& r, const tls_wish& wish)
 {
     asio::ssl::context context(asio::ssl::context::tls_client);
-    SSL_CTX_set_max_proto_version(context.native_handle(), at_most);
-    SSL_CTX_set_security_level(context.native_handle(), 0);
+    auto* const ctx = context.native_handle();
+    SSL_CTX_set_min_proto_version(ctx, wish.at_least);
+    SSL_CTX_set_max_proto_version(ctx, wish.at_most);
+    SSL_CTX_set_security_level(ctx, 0);
+    if (wish.ciphers)
+        BOOST_REQUIRE(SSL_CTX_set_cipher_list(ctx, wish.ciphers) == 1);
     asio::ssl::stream<tcp::socket> s(r.client, context);
     s.next_layer().connect(tcp::endpoint(asio::ip::address_v4::loopback(), r.port));
+    tls_answer answer;
     error_code ec;
+    const auto note = [&] {
+        if (ec && answer.failure.empty())
+            answer.failure = ec.message();
+    };
     s.handshake(asio::ssl::stream_base::client, ec);
+    note();
     if (ec)
-        return ec.message();
+        return answer;
     std::unique_ptr<X509, decltype(&X509_free)> cert(SSL_get1_peer_certificate(s.native_handle()),
                                                      &X509_free);
-    char name[100] = "";
-    X509_NAME_get_text_by_NID(X509_get_subject_name(cert.get()), NID_commonName, name, sizeof name);
-    subject = name;
+    char name[100] = "anonymous";
+    if (cert)
+        X509_NAME_get_text_by_NID(X509_get_subject_name(cert.get()), NID_commonName, name, sizeof name);
+    answer.subject = name;
+    if (wish.renegotiates)
+        BOOST_REQUIRE(SSL_renegotiate(s.native_handle()) == 1);  // with the next write
     asio::write(s, asio::buffer(get("/who")), ec);
-    std::string out;
-    asio::read(s, asio::dynamic_buffer(out), ec);
-    return out;
+    note();
+    asio::read(s, asio::dynamic_buffer(answer.text), ec);
+    note();
+    return answer;
+}
+
+std::shared_ptr<web::tls_server> tls_of(test::temp_dir& dir, const test::certificate_wish& wish)
+{
+    const auto made = test::make_certificate(wish);
+    made.write_cert(dir / (wish.common_name + ".pem"));
+    made.write_key(dir / (wish.common_name + ".key"));
+    const auto tls =
+        web::make_tls_server(dir / (wish.common_name + ".pem"), dir / (wish.common_name + ".key"));
+    BOOST_REQUIRE(tls.has_value());
+    return *tls;
 }
 
 }  // namespace
@@ -283,30 +323,24 @@ BOOST_AUTO_TEST_CASE(the_page_has_nothing_inline_and_nothing_from_elsewhere)
 BOOST_AUTO_TEST_CASE(tls_is_1_2_or_later_and_a_renewed_certificate_is_used)
 {
     test::temp_dir dir;
-    const auto write = [&](const std::string& name) {
+    const auto named = [&](const std::string& name) {
         test::certificate_wish wish;
         wish.common_name = name;
         wish.names = {"DNS:localhost"};
-        const auto made = test::make_certificate(wish);
-        made.write_cert(dir / (name + ".pem"));
-        made.write_key(dir / (name + ".key"));
-        auto tls = web::make_tls_server(dir / (name + ".pem"), dir / (name + ".key"));
-        BOOST_REQUIRE(tls.has_value());
-        return *tls;
+        return tls_of(dir, wish);
     };
-    running r({}, write("first"));
-    std::string subject;
-    BOOST_TEST(body_of(over_tls(r, TLS1_3_VERSION, subject)) == " local");
-    BOOST_TEST(subject == "first");
-    BOOST_TEST(body_of(over_tls(r, TLS1_2_VERSION, subject)) == " local");
-    BOOST_TEST(over_tls(r, TLS1_1_VERSION, subject).find("HTTP/1.1") == std::string::npos);
+    running r({}, named("first"));
+    const auto newest = over_tls(r, {.at_least = TLS1_3_VERSION});
+    BOOST_TEST(body_of(newest.text) == " local");
+    BOOST_TEST(newest.subject == "first");
+    BOOST_TEST(body_of(over_tls(r, {.at_most = TLS1_2_VERSION}).text) == " local");
+    BOOST_TEST(over_tls(r, {.at_least = 0, .at_most = TLS1_1_VERSION}).text == "");
     BOOST_TEST(r.ask(get("/who")).find("HTTP/1.1") == std::string::npos);  // no plain HTTP there
-    auto second = write("second");
+    auto second = named("second");
     BOOST_TEST(second->expires() > 0);
     asio::post(r.io, [&r, second] { r.server.renew(second); });
     std::this_thread::sleep_for(50ms);
-    over_tls(r, TLS1_3_VERSION, subject);
-    BOOST_TEST(subject == "second");
+    BOOST_TEST(over_tls(r, {}).subject == "second");
     const auto mixed = web::make_tls_server(dir / "first.pem", dir / "second.key");
     BOOST_REQUIRE(!mixed.has_value());
     BOOST_TEST(mixed.error().detail.find("does not belong") != std::string::npos);
@@ -316,14 +350,76 @@ BOOST_AUTO_TEST_CASE(tls_is_1_2_or_later_and_a_renewed_certificate_is_used)
 BOOST_AUTO_TEST_CASE(who_never_shakes_hands_is_closed)
 {
     test::temp_dir dir;
-    const auto made = test::make_certificate({});
-    made.write_cert(dir / "c.pem");
-    made.write_key(dir / "c.key");
     web::limits bounds;
     bounds.request = 200ms;
-    running r(bounds, *web::make_tls_server(dir / "c.pem", dir / "c.key"));
+    running r(bounds, tls_of(dir, {}));
     auto s = r.connect();
     const auto start = std::chrono::steady_clock::now();
     BOOST_TEST(running::read_all(s).empty());
     BOOST_TEST((std::chrono::steady_clock::now() - start < 5s));
+}
+
+BOOST_AUTO_TEST_CASE(who_drips_its_handshake_is_closed)
+{
+    test::temp_dir dir;
+    web::limits bounds;
+    bounds.request = 200ms;
+    running r(bounds, tls_of(dir, {}));
+    // The ClientHello that OpenSSL sends, written to memory.
+    asio::ssl::context context(asio::ssl::context::tls_client);
+    std::unique_ptr<SSL, decltype(&SSL_free)> client(SSL_new(context.native_handle()), &SSL_free);
+    BIO* const sent = BIO_new(BIO_s_mem());
+    SSL_set_bio(client.get(), BIO_new(BIO_s_mem()), sent);
+    SSL_connect(client.get());
+    char* hello = nullptr;
+    const auto size = static_cast<std::size_t>(BIO_get_mem_data(sent, &hello));
+    BOOST_REQUIRE(size > 100u);
+    auto s = r.connect();
+    const auto took = test::time_of_drip(s, std::string_view(hello, size), 50ms, 5s);
+    BOOST_TEST((took >= 150ms));  // less the time until the server looked
+    BOOST_TEST((took < 1s));
+    BOOST_TEST(running::read_all(s).empty());
+}
+
+/// RFC 9325 4.1, 4.2: no CBC, nothing without forward secrecy; of these the certificate would do for all.
+BOOST_AUTO_TEST_CASE(weak_suites_of_tls_1_2_get_no_answer)
+{
+    test::temp_dir dir;
+    test::certificate_wish rsa, ec;
+    rsa.common_name = "rsa";
+    rsa.rsa_bits = 2048;
+    ec.common_name = "ec";
+    running with_rsa({}, tls_of(dir, rsa)), with_ec({}, tls_of(dir, ec));
+    const auto ask = [](running& r, const char* ciphers) {
+        return over_tls(r, {.at_most = TLS1_2_VERSION, .ciphers = ciphers});
+    };
+    // What the same client gets with a suite of today.
+    BOOST_TEST(body_of(ask(with_rsa, "ECDHE-RSA-AES128-GCM-SHA256").text) == " local");
+    BOOST_TEST(body_of(ask(with_ec, "ECDHE-ECDSA-AES128-GCM-SHA256").text) == " local");
+    for (const char* weak : {"ECDHE-RSA-AES128-SHA",
+                             "ECDHE-RSA-AES128-SHA256:ECDHE-RSA-AES256-SHA384",
+                             "AES128-GCM-SHA256:AES256-GCM-SHA384",
+                             "AES128-SHA:AES256-SHA256",
+                             "DHE-RSA-AES128-GCM-SHA256",
+                             "AECDH-AES128-SHA",
+                             "NULL-SHA256"})
+    {
+        const auto got = ask(with_rsa, weak);
+        BOOST_TEST(got.text == "", weak);
+        BOOST_TEST(got.subject == "", weak);
+        BOOST_TEST(got.failure.find("handshake failure") != std::string::npos, weak << ": " << got.failure);
+    }
+    const auto got = ask(with_ec, "ECDHE-ECDSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA384");
+    BOOST_TEST(got.text == "");
+    BOOST_TEST(got.failure.find("handshake failure") != std::string::npos, got.failure);
+}
+
+BOOST_AUTO_TEST_CASE(who_renegotiates_gets_no_answer)
+{
+    test::temp_dir dir;
+    running r({}, tls_of(dir, {}));
+    const auto got = over_tls(r, {.at_most = TLS1_2_VERSION, .renegotiates = true});
+    BOOST_TEST(got.subject == "test");  // the first handshake went well
+    BOOST_TEST(got.text == "");
+    BOOST_TEST(got.failure.find("no renegotiation") != std::string::npos, got.failure);
 }
