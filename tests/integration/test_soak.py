@@ -1,4 +1,4 @@
-"""A short run of tests/soak.sh, which keeps it true; CI runs it for minutes elsewhere."""
+"""A short run of tests/soak.sh, which keeps it true. The long one is started by hand: tests/soak.sh --minutes 30."""
 import os
 import random
 import re

@@ -25,7 +25,8 @@ def created_ms(text):
 
 
 class Collector:
-    """name, port, arrived: {(master, pbid, created): how often}. look() reads what has been stored since."""
+    """name, port, arrived: {(master, pbid, created): how often}. look() reads what has been stored since; news: what of it came for the
+    first time, until somebody clears it."""
 
     def __init__(self, name, folder):
         self.name = name
@@ -36,6 +37,7 @@ class Collector:
         self.process = None
         self.starts = 0
         self.arrived = {}
+        self.news = []
         self.lines = 0
         self.unreadable = []
         self.frozen = False
@@ -86,6 +88,8 @@ class Collector:
             self.lines += 1
             key = self.key(line.decode("utf-8", "surrogateescape"))
             if key:
+                if key not in self.arrived:
+                    self.news.append(key)
                 self.arrived[key] = self.arrived.get(key, 0) + 1
             else:
                 self.unreadable.append(line[:2000])
