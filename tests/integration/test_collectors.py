@@ -233,8 +233,8 @@ class Faults(CollectorTest):
 
         def times(kind):
             """How often each breach is stored; what kill -9 cut has the next message behind it."""
-            lines = [line[line.rindex("<165>"):] for line in rsyslog.lines(kind.replace("+", "_") + ".raw") if "<165>" in line]
-            return collections.Counter(messages.json_pbid(line) for line in lines if line.endswith("}"))
+            lines = [line[line.rfind("<165>"):] for line in rsyslog.lines(kind.replace("+", "_") + ".raw")]
+            return collections.Counter(messages.json_pbid(line) for line in lines if line.startswith("<165>") and line.endswith("}"))
 
         def confirmed_now():
             def is_at_rest():

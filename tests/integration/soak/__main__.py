@@ -54,7 +54,7 @@ class Soak:
         w = self.world
         share = min(1.0, (time.monotonic() - self.start) / (self.end - self.start))
         if self.silence and share > 0.1:
-            subject = w.chance.choice(w.collectors)
+            subject = w.chance.choice([d.collectors[0] for d in w.destinations if len(d.collectors) == 1])
             busy.add((COLLECTOR, subject.name))
             yield COLLECTOR, subject, f"black hole of {self.silence:g} s", black_hole(w, subject, self.silence)
             self.silence = 0
@@ -150,13 +150,14 @@ class Soak:
         said(f"faults      {sum(self.counts.values())} in {(time.monotonic() - self.start) / 60:.1f} minutes:")
         for (side, name), n in sorted(self.counts.items()):
             said(f"            {n:4d}  {side}: {name}")
-        said(f"kills       {w.kills} of the bridge")
+        said(f"kills       {w.kills} of the bridge; restored with other times {w.restored}")
         if w.kills < self.kills:
             wrong.append(f"only {w.kills} kills of the bridge instead of {self.kills}")
         said("")
         said(f"breaches    made {sum(map(len, made.values()))}, shown {sum(self.shown.values())}, "
              f"archived {sum(len(a[0]) for a in archived.values())}")
-        said(f"{'destination':12s} {'expected':>9s} {'received':>9s} {'missing':>8s} {'repeated':>9s} {'too often':>10s} {'unreadable':>11s}")
+        said(f"{'destination':12s} {'expected':>9s} {'received':>9s} {'missing':>8s} {'repeated':>9s} {'too often':>10s} "
+             f"{'unreadable':>11s}")
         known = {(m.name, pbid) for m in w.masters for pbid, _ in m.made}
         for d in w.destinations:
             times = d.times()
@@ -182,7 +183,8 @@ class Soak:
             if archived[name][1] != "ok":
                 wrong.append(f"the archive of {name}: {archived[name][1]}")
         longest = max(self.recoveries, default=(0, []))
-        said(f"recovery    everything was everywhere {longest[0]:.1f} s after all was mended at the latest: {'; '.join(longest[1]) or 'nothing'}")
+        said(f"recovery    everything was everywhere {longest[0]:.1f} s after all was mended at the latest: "
+             f"{'; '.join(longest[1]) or 'nothing'}")
         for line in w.recovery.lines():
             said(f"            {line}")
         said(f"memory      peak {w.peak_kib / 1024:.1f} MiB of {MOST_MEMORY_KIB // 1024}")

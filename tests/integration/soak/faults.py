@@ -188,6 +188,7 @@ def replaced(world, m):
         if m.made.keys() <= archived:
             m.sim.fault("replaced", seconds=-world.chance.randint(60, 600))
             m.note()
+            world.restored += 1
             break
         yield 0.1
     m.sim.rate(m.rate)

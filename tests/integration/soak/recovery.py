@@ -75,17 +75,20 @@ class Recovery:
         working = any(not self.active.get(d) for d in self.world.destinations)
         for subject, clock in list(self.clocks.items()):
             kind = self.kind(subject)
-            came = [k for k in (news[subject] if kind == COLLECTOR else (k for keys in news.values() for k in keys if k[0] == subject.name))
-                    if k[2] > clock.wall_ms and (kind != COLLECTOR or k[0] in names)]
+            if kind == COLLECTOR:
+                came = [k for k in news[subject] if k[0] in names]
+            else:
+                came = [k for keys in news.values() for k in keys if k[0] == subject.name]
             took = now - clock.start
-            if came:
+            if any(created > clock.wall_ms for _, _, created in came):
                 self.recovered(subject, clock, kind, took)
             elif (kind == COLLECTOR and not feeders) or (kind != COLLECTOR and not working):
                 clock.restart()
             elif took > LIMITS[kind]:
                 # Only where there was something to arrive.
                 if any(self.made_since(m, clock) for m in (feeders if kind == COLLECTOR else [subject])):
-                    self.failed.append(f"nothing new {'at' if kind == COLLECTOR else 'of'} {subject.name} for {took:.0f} s after: {clock.after}")
+                    self.failed.append(f"nothing new {'at' if kind == COLLECTOR else 'of'} {subject.name} for {took:.0f} s after: "
+                                       f"{clock.after}")
                     del self.clocks[subject]
                 else:
                     clock.restart()

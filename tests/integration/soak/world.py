@@ -115,6 +115,7 @@ class World:
         self.ended_by_itself = []
         self.wrong = []
         self.kills = 0
+        self.restored = 0
         self.bridge_down = False
         self.may_end = False
         self.has_clock = False
