@@ -55,10 +55,10 @@ class Sends:
                 for c in made:
                     if c.ends is None:
                         c.ends = now + overlap
-                made += [_Connections(1, self.before.get(d.name, {}))] + (
-                    [_Connections(new - 1, self.before.get(d.name, {}))] if new > 1 else [])
-                if new > 1:
-                    made[-1].ends = now + overlap  # all but the last of them
+                made.append(_Connections(1, self.before.get(d.name, {})))
+                if new > 1:  # the others ended before that one began
+                    made.append(_Connections(new - 1, self.before.get(d.name, {})))
+                    made[-1].ends = now + overlap
             if at_rest:
                 for c in made:
                     c.last = c.last or last
