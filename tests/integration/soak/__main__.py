@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from rig.syslogd import syslog_ng_root  # noqa: E402
 from soak import machine  # noqa: E402
-from soak.faults import FAULTS, black_hole, bridge_killed_often  # noqa: E402
+from soak.faults import FAULTS, RESTORED, SECOND, black_hole, bridge_killed_often, replaced, second_bridge  # noqa: E402
 from soak.recovery import COLLECTOR, HOST, MASTER  # noqa: E402
 from soak.world import World, by_master, pretty  # noqa: E402
 
@@ -63,6 +63,12 @@ class Soak:
         if lacking >= 10 or (lacking > 0 and share == 1.0):
             busy.add((HOST, ""))
             yield HOST, None, "kill -9, again and again", bridge_killed_often(w, None, min(20, lacking))
+        elif share > 0.3 and not self.counts[HOST, SECOND]:
+            busy.add((HOST, ""))
+            yield HOST, None, SECOND, second_bridge(w, None)
+        if share > 0.3 and not w.restored:
+            busy.add((MASTER, w.masters[9].name))
+            yield MASTER, w.masters[9], RESTORED, replaced(w, w.masters[9])
 
     def round(self, number):
         w = self.world
@@ -189,6 +195,7 @@ class Soak:
         for line in w.recovery.lines():
             said(f"            {line}")
         said(f"memory      peak {w.peak_kib / 1024:.1f} MiB of {MOST_MEMORY_KIB // 1024}")
+        said(f"events      {sum(c.events for c in w.collectors)} of the bridge itself at the collectors")
         if self.not_due:
             said(f"not due     {self.not_due} that a master whose clock was ahead has made for later")
         wrong += [f"not recovered within 330 s after: {'; '.join(names)}" for names in self.not_recovered]

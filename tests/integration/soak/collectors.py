@@ -16,6 +16,8 @@ from rig.syslogd import syslog_ng_root
 from . import machine
 
 # <PRI>1 CREATED MASTER APP ... of the RFC 5424 header that every destination of the soak uses.
+# Events of the bridge itself, such as that a master uses ids again, have its name for APP.
+EVENT = re.compile(rb"^<\d+>1 \S+ \S+ dtbridge ")
 HEADER = re.compile(r"^<\d+>1 (\S+) (\S+) \S+ \S+ \S+ \S+ ?(.*)$", re.S)
 
 
@@ -39,6 +41,7 @@ class Collector:
         self.arrived = {}
         self.news = []
         self.lines = 0
+        self.events = 0
         self.unreadable = []
         self.frozen = False
         self._at = 0
@@ -86,6 +89,9 @@ class Collector:
         self._at += len(whole)
         for line in whole.split(b"\n")[:-1]:
             self.lines += 1
+            if EVENT.match(line):
+                self.events += 1
+                continue
             key = self.key(line.decode("utf-8", "surrogateescape"))
             if key:
                 if key not in self.arrived:

@@ -11,6 +11,9 @@ from .recovery import COLLECTOR, HOST, MASTER
 from .world import World, write_token
 
 FAULTS = []  # (side, name, function, what it needs)
+# These are had at least once in each run.
+SECOND = "a second bridge on the same state folder"
+RESTORED = "restored: the same pbids, created at other times"
 
 
 def fault(side, name, needs=None):
@@ -178,7 +181,7 @@ def late(world, m):
 # The same ids with other times are new breaches. What was not polled before is gone with the old appliance, so all of it is; and what
 # is late by days would be found by the daily sweep only, so this master has none such.
 
-@fault(MASTER, "restored: the same pbids, created at other times", lambda world, m: m.number == 9)
+@fault(MASTER, RESTORED, lambda world, m: m.number == 9)
 def replaced(world, m):
     m.sim.rate(0)
     yield 0.1
@@ -235,7 +238,7 @@ def bridge_stopped(world, _):
     world.start_bridge()
 
 
-@fault(HOST, "a second bridge on the same state folder")
+@fault(HOST, SECOND)
 def second_bridge(world, _):
     first = world.bridge.process
     for _ in range(300):
