@@ -16,9 +16,9 @@ from rig.syslogd import syslog_ng_root
 from . import machine
 
 # <PRI>1 CREATED MASTER APP ... of the RFC 5424 header that every destination of the soak uses.
+HEADER = re.compile(r"^<\d+>1 (\S+) (\S+) \S+ \S+ \S+ \S+ ?(.*)$", re.S)
 # Events of the bridge itself, such as that a master uses ids again, have its name for APP.
 EVENT = re.compile(rb"^<\d+>1 \S+ \S+ dtbridge ")
-HEADER = re.compile(r"^<\d+>1 (\S+) (\S+) \S+ \S+ \S+ \S+ ?(.*)$", re.S)
 
 
 def created_ms(text):
