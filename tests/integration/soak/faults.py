@@ -324,7 +324,9 @@ def changes(world, _):
 def leave(world, _):
     b = world.bridge
     masters, destinations = list(b.masters), list(b.destinations)
-    b.masters.remove(world.chance.choice(masters))
+    left = world.chance.choice(masters)
+    b.masters.remove(left)
+    before = cursors.standing(world.state_dir)
     b.destinations.remove(world.chance.choice(destinations))
     b.write()
     world.reload()
@@ -332,6 +334,7 @@ def leave(world, _):
     b.masters[:], b.destinations[:] = masters, destinations
     b.write()
     world.reload()
+    world.sends.master_left(left[0]["name"], before)
 
 
 @fault(HOST, "reload, twenty times in a second")

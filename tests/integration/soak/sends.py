@@ -1,4 +1,5 @@
-"""How often a breach may come to a destination: once for every connection that found it archived and the cursor before it.
+"""How often a breach may come to a destination: once for every connection that found it archived and the cursor before it (and once
+for a master that left the configuration and came back meanwhile).
 
 A connection carries a breach at most once, so that this counts all that a kill, a restart or a break may repeat, and nothing else.
 What is read is the bridge's own archives (cursor, last seq), and the connections that the collectors' kernel has answered."""
@@ -20,6 +21,7 @@ class _Connections:
         self.number = number
         self.cursor = cursor  # {master: what was confirmed at least when they began}
         self.last = None      # {master: the last seq there can have been when they ended}, None while they may be in use
+        self.only = None      # of this master alone
         self.ends = None      # when the last of them is known to be over
 
 
@@ -62,8 +64,20 @@ class Sends:
             if at_rest:
                 for c in made:
                     c.last = c.last or last
-            self.before[d.name] = {m: max((s for name, s in at.items() if name in d.names), default=0)
-                                   for m, (_, at) in standing.items()}
+            self.before[d.name] = self.cursors(d, standing)
+
+    def master_left(self, master, before):
+        """It was taken out of the configuration after `before`, and is in it again: what was unconfirmed then for longer than a
+        removal waits (delivery::impl::remove: two seconds) is sent once more, on a connection that did not break."""
+        for d in self.world.destinations:
+            again = _Connections(1, self.cursors(d, before))
+            again.only = master
+            again.ends = time.monotonic() + 15  # each destination is waited for, one by one
+            self.made[d.name].append(again)
+
+    @staticmethod
+    def cursors(destination, standing):
+        return {m: max((seq for name, seq in at.items() if name in destination.names), default=0) for m, (_, at) in standing.items()}
 
     def too_often(self, destination):
         """{(master, pbid, created): (how often it came, how often it may)} once the bridge has stopped."""
@@ -74,7 +88,7 @@ class Sends:
             if seq is None:
                 continue  # said elsewhere
             may = sum(c.number for c in self.made[destination.name]
-                      if c.cursor.get(key[0], 0) < seq <= c.last.get(key[0], 0))
+                      if c.only in (None, key[0]) and c.cursor.get(key[0], 0) < seq <= c.last.get(key[0], 0))
             if n > may:
                 found[key] = (n, may)
         return found
