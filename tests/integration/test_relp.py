@@ -8,7 +8,7 @@ import time
 import unittest
 
 from rig import Bridge, Pki, Rsyslog, RigTest, Simulator, bridge_binary, wait_until
-from rig import messages
+from rig import cursors, messages
 
 
 class Relp(RigTest):
@@ -69,6 +69,7 @@ class Relp(RigTest):
         chance = random.Random(7)
         left = total // 2
         at_kill = []
+        breaks = cursors.Breaks(self.bridge)
         for kill in range(kills):
             share = left // (kills - kill)
             left -= share
@@ -76,6 +77,7 @@ class Relp(RigTest):
             self.sim.generate(share, seconds=2)
             wait_until(lambda: len(self.rsyslog.lines("relp.raw")) > before, 40, "messages before the next kill")
             time.sleep(chance.uniform(0.0, 0.15))
+            breaks.now()
             if kill % 3 == 2:
                 # With data that it has not read.
                 self.rsyslog.process.signal(signal.SIGSTOP)
@@ -96,21 +98,24 @@ class Relp(RigTest):
             self.assertEqual(set(got), expected, name)
             repeats = sum(got.values()) - len(got)
             print(f"{name}: {len(got)} breaches, {repeats} repeats after {kills} kills")
-            # At most the window of unanswered messages for each kill.
-            self.assertLessEqual(repeats, kills * 1024, name)
+            # Only what was not answered for when it was killed.
+            self.assertEqual(breaks.too_often(name, {("acme", pbid): n for pbid, n in got.items()}), {}, name)
 
     def test_bridge_killed_under_load(self):
         self.begin(2000)
         self.bridge.start(wait=False)
+        breaks = cursors.Breaks(self.bridge)
         for _ in range(6):
             wait_until(lambda: self.bridge.process.alive(), 5)
             time.sleep(0.4)
             self.bridge.kill()
+            breaks.killed()
             self.bridge.start(wait=False, write=False)
-        expected, got = self.wait_for_all()
-        for name, pbids in got.items():
+        expected, arrived = self.wait_for_all()
+        for name, pbids in arrived.items():
             self.assertEqual(set(pbids), expected, name)
-            self.assertLessEqual(len(pbids) - len(expected), 6 * 1024, name)
+            got = collections.Counter(("acme", pbid) for pbid in pbids)
+            self.assertEqual(breaks.too_often(name, got), {}, name)
 
     def test_wrong_client_certificate_and_renewal(self):
         """rsyslog refuses a stranger; with the right file in its place the bridge goes on without a restart."""

@@ -17,6 +17,8 @@ from . import machine
 
 # <PRI>1 CREATED MASTER APP ... of the RFC 5424 header that every destination of the soak uses.
 HEADER = re.compile(r"^<\d+>1 (\S+) (\S+) \S+ \S+ \S+ \S+ ?(.*)$", re.S)
+# Events of the bridge itself, such as that a master uses ids again, have its name for APP.
+EVENT = re.compile(rb"^<\d+>1 \S+ \S+ dtbridge ")
 
 
 def created_ms(text):
@@ -25,7 +27,8 @@ def created_ms(text):
 
 
 class Collector:
-    """name, port, arrived: {(master, pbid, created): how often}. look() reads what has been stored since."""
+    """name, port, arrived: {(master, pbid, created): how often}. look() reads what has been stored since; news: what of it came for the
+    first time, until somebody clears it."""
 
     def __init__(self, name, folder):
         self.name = name
@@ -36,7 +39,9 @@ class Collector:
         self.process = None
         self.starts = 0
         self.arrived = {}
+        self.news = []
         self.lines = 0
+        self.events = 0
         self.unreadable = []
         self.frozen = False
         self._at = 0
@@ -84,8 +89,13 @@ class Collector:
         self._at += len(whole)
         for line in whole.split(b"\n")[:-1]:
             self.lines += 1
+            if EVENT.match(line):
+                self.events += 1
+                continue
             key = self.key(line.decode("utf-8", "surrogateescape"))
             if key:
+                if key not in self.arrived:
+                    self.news.append(key)
                 self.arrived[key] = self.arrived.get(key, 0) + 1
             else:
                 self.unreadable.append(line[:2000])

@@ -1,12 +1,19 @@
 """The table of faults. Each is a generator: what stands before a yield is the fault, the number yielded how long it lasts in
 seconds (times `world.length`), what follows mends it."""
 import signal
+import subprocess
+
+from rig import cursors
+from rig.bridge import bridge_binary
 
 from . import machine
-from .world import write_token
+from .recovery import COLLECTOR, HOST, MASTER
+from .world import World, write_token
 
-COLLECTOR, MASTER, HOST = "collector", "master", "host"
 FAULTS = []  # (side, name, function, what it needs)
+# These are had at least once in each run.
+SECOND = "a second bridge on the same state folder"
+RESTORED = "restored: the same pbids, created at other times"
 
 
 def fault(side, name, needs=None):
@@ -60,10 +67,10 @@ def reset(world, c):
 
 
 @fault(COLLECTOR, "black hole", own_space)
-def black_hole(world, c):
+def black_hole(world, c, seconds=None):
     machine.black_hole(c.port, True)
     try:
-        yield world.chance.uniform(1, 45)
+        yield seconds or world.chance.uniform(1, 45)
     finally:
         machine.black_hole(c.port, False)
 
@@ -111,14 +118,18 @@ BEHAVIOUR = [
 
 @fault(MASTER, "answers something else (darktrace.md 2.6)")
 def answers(world, m):
-    m.sim.fault(world.chance.choice(ANSWERS if world.length == 1 else SOON_AGAIN))
+    answer = world.chance.choice(ANSWERS if world.length == 1 else SOON_AGAIN)
+    m.slow = m.slow or answer not in SOON_AGAIN
+    m.sim.fault(answer)
     yield world.chance.uniform(0.5, 8)
     m.sim.fault("none")
 
 
 @fault(MASTER, "misbehaves (slow, cut, reset, hanging, huge, repeated, hostile ...)")
 def misbehaves(world, m):
-    m.sim.control("POST", "/fault", world.chance.choice(BEHAVIOUR))
+    behaviour = world.chance.choice(BEHAVIOUR)
+    m.slow = m.slow or behaviour["kind"] == "tls_refused"
+    m.sim.control("POST", "/fault", behaviour)
     yield world.chance.uniform(0.5, 10)
     m.sim.fault("none")
 
@@ -133,6 +144,7 @@ def master_killed(world, m):
 @fault(MASTER, "replaced, with a new token")
 def new_token(world, m):
     m.kill()
+    m.slow = True  # it may be asked with the old token first
     token = f"{world.chance.randrange(1 << 160):040x}"
     write_token(world, m, token)
     m.start()
@@ -151,7 +163,7 @@ def old(world, m):
     m.sim.fault("none")
 
 
-@fault(MASTER, "clock 40 minutes off, and jumping", lambda world, m: m.number in (1, 2, 3, 4))
+@fault(MASTER, "clock 40 minutes off, and jumping", lambda world, m: m.number in World.WRONG_CLOCKS)
 def master_clock(world, m):
     for offset in world.chance.choice(((2400,), (-2400,), (2400, -2400), (-2400, 0, 2400, 600))):
         m.sim.fault("clock", offset=offset)
@@ -159,11 +171,30 @@ def master_clock(world, m):
     m.sim.fault("none")
 
 
-@fault(MASTER, "late creation, by up to three days", lambda world, m: m.number >= 5)
+@fault(MASTER, "late creation, by up to three days", lambda world, m: 5 <= m.number < 9)
 def late(world, m):
     m.sim.fault("late", seconds=world.chance.choice((600, 7200, 3 * 86400)), count=world.chance.randint(1, 5),
                 hidden=world.chance.choice((0, 3)))
     yield world.chance.uniform(1, 5)
+
+
+# The same ids with other times are new breaches. What was not polled before is gone with the old appliance, so all of it is; and what
+# is late by days would be found by the daily sweep only, so this master has none such.
+
+@fault(MASTER, RESTORED, lambda world, m: m.number == 9)
+def replaced(world, m):
+    m.sim.rate(0)
+    yield 0.1
+    for _ in range(150):
+        m.note()
+        archived = {(pbid, created) for _, pbid, created in cursors.sequences(world.state_dir, m.name)}
+        if m.made.keys() <= archived:
+            m.sim.fault("replaced", seconds=-world.chance.randint(60, 600))
+            m.note()
+            world.restored += 1
+            break
+        yield 0.1
+    m.sim.rate(m.rate)
 
 
 @fault(MASTER, "thousands of breaches at once")
@@ -183,8 +214,8 @@ def bridge_killed(world, _):
 
 
 @fault(HOST, "kill -9, again and again")
-def bridge_killed_often(world, _):
-    for _ in range(world.chance.randint(3, 10)):
+def bridge_killed_often(world, _, times=None):
+    for _ in range(times or world.chance.randint(3, 10)):
         world.kill_bridge()
         world.start_bridge()
         yield world.chance.uniform(0.02, 1.2)
@@ -205,6 +236,24 @@ def bridge_stopped(world, _):
         world.ended_by_itself.append(f"exit status {status} after SIGTERM: {world.bridge.process.err()[-1500:]}")
     yield world.chance.uniform(0, 3)
     world.start_bridge()
+
+
+@fault(HOST, SECOND)
+def second_bridge(world, _):
+    first = world.bridge.process
+    for _ in range(300):
+        if world.bridge.http("/healthz") == 200 or not first.alive():
+            break
+        yield 0.1
+    if first.alive():
+        try:
+            second = subprocess.run([bridge_binary(), "run", "--config", world.bridge.config], capture_output=True, text=True, timeout=30)
+            status, said = second.returncode, second.stderr
+        except subprocess.TimeoutExpired:
+            status, said = None, ""
+        if status != 1 or f"pid {first.pid}," not in said:
+            world.wrong.append(f"a second bridge beside {first.pid}: exit status {status}, {said[-500:]}")
+    yield 0.5
 
 
 @fault(HOST, "disk full", own_space)
@@ -275,7 +324,9 @@ def changes(world, _):
 def leave(world, _):
     b = world.bridge
     masters, destinations = list(b.masters), list(b.destinations)
-    b.masters.remove(world.chance.choice(masters))
+    left = world.chance.choice(masters)
+    b.masters.remove(left)
+    before = cursors.standing(world.state_dir)
     b.destinations.remove(world.chance.choice(destinations))
     b.write()
     world.reload()
@@ -283,6 +334,7 @@ def leave(world, _):
     b.masters[:], b.destinations[:] = masters, destinations
     b.write()
     world.reload()
+    world.sends.master_left(left[0]["name"], before)
 
 
 @fault(HOST, "reload, twenty times in a second")

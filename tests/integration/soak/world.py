@@ -1,4 +1,5 @@
 """Everything that runs in the soak, what must arrive, and what has arrived."""
+import collections
 import json
 import random
 import resource
@@ -13,6 +14,8 @@ from rig.simulator import Simulator
 
 from . import machine
 from .collectors import Rsyslog, RsyslogRelp, SyslogNg
+from .recovery import Recovery
+from .sends import Sends
 
 MASTERS = 10
 ABOVE = 0.5
@@ -32,6 +35,7 @@ class Master:
         self.private = f"{number:02}" * 20
         self.made = {}  # (pbid, created): score; all that the master ever had
         self.shown_before = set()
+        self.slow = False  # its last fault was one that the bridge asks about again after minutes only
         self.sim = None
 
     def start(self):
@@ -63,13 +67,55 @@ class Master:
         return len(self.shown_before | set(self.sim.state()["shown"]["pbids"]))
 
 
+class Destination:
+    """What the bridge calls by one of names, and the collectors behind it: one, or two that stand in for each other."""
+
+    def __init__(self, names, collectors, half=False):
+        self.names = names
+        self.name = collectors[0].name
+        self.collectors = collectors
+        self.half = half
+
+    def without_arrived(self, keys):
+        for c in self.collectors:
+            keys = keys - c.arrived.keys()
+        return keys
+
+    def times(self):
+        """{(master, pbid, created): how often it came}"""
+        if len(self.collectors) == 1:
+            return self.collectors[0].arrived
+        times = collections.Counter()
+        for c in self.collectors:
+            times.update(c.arrived)
+        return times
+
+    def news(self):
+        """What has come for the first time since this was asked last."""
+        first = [key for c in self.collectors for key in c.news if all(key not in o.arrived for o in self.collectors if o is not c)]
+        for c in self.collectors:
+            c.news.clear()
+        return first
+
+    def unreadable(self):
+        return [line for c in self.collectors for line in c.unreadable]
+
+    def is_cut(self, line):
+        return any(c.is_cut(line) for c in self.collectors)
+
+
 class World:
+    WRONG_CLOCKS = (1, 2, 3, 4)  # numbers of the masters whose clock is changed
+
     def __init__(self, folder, seed, rate, private_space):
         self.folder = folder
         self.chance = random.Random(seed)
         self.private_space = private_space
         self.peak_kib = 0
         self.ended_by_itself = []
+        self.wrong = []
+        self.kills = 0
+        self.restored = 0
         self.bridge_down = False
         self.may_end = False
         self.has_clock = False
@@ -82,9 +128,17 @@ class World:
             SyslogNg("json-tcp", folder, r'"pbid":"?(\d+)'),
             Rsyslog("leef-tcp", folder, r"[|^]externalId=(\d+)"),
             RsyslogRelp("json-relp", folder, r'"pbid":"?(\d+)'),
+            Rsyslog("cef-pair", folder, r"\|externalId=(\d+)"),
+            Rsyslog("cef-pair-2", folder, r"\|externalId=(\d+)"),
         ]
+        cef, jsons, leef, relp, one, two = self.collectors
+        self.destinations = [Destination(["cef"], [cef]), Destination(["json", "json-new"], [jsons]),
+                             Destination(["leef"], [leef], half=True), Destination(["relp"], [relp]), Destination(["pair"], [one, two])]
         self.bridge = Bridge(folder)
-        self.bridge.service.update(state_dir=str(folder / "state" / "dtbridge"), log_level="info")
+        self.state_dir = folder / "state" / "dtbridge"
+        self.bridge.service.update(state_dir=str(self.state_dir), log_level="info")
+        self.recovery = Recovery(self)
+        self.sends = Sends(self)
         self.bridge.archive.update(min_free="0B", max_size="10GiB")
 
     def start(self):
@@ -94,7 +148,7 @@ class World:
             m.start()
             self.bridge.master(m.sim, name=m.name, backfill="2h", timeout="30s", reconcile_interval="20s",
                                reconcile_span="5h")
-        cef, jsons, leef, relp = self.collectors
+        cef, jsons, leef, relp, one, two = self.collectors
         keys = {"header": "rfc5424", "hostname": "master"}
         self.bridge.destination("cef", address=f"localhost:{cef.port}", transport="tls", format="cef",
                                 tls={"ca_file": str(self.pki.ca), "cert_file": str(self.pki.client),
@@ -104,6 +158,8 @@ class World:
         self.bridge.destination("leef", address=f"127.0.0.1:{leef.port}", transport="tcp", format="leef",
                                 rules=self.bridge.rules("half.toml", f"[forward]\nabove_score = {ABOVE}\n"), **keys)
         self.bridge.destination("relp", address=f"127.0.0.1:{relp.port}", transport="relp", format="json", **keys)
+        self.bridge.destination("pair", addresses=[f"127.0.0.1:{one.port}", f"127.0.0.1:{two.port}"], transport="tcp", format="cef",
+                                framing="octet-counting", **keys)
         self.start_bridge()
         self.bridge.wait_ready(60)
 
@@ -112,6 +168,7 @@ class World:
     def start_bridge(self):
         """With a clock of its own in every second life, where there is one."""
         b = self.bridge
+        self.sends.look(at_rest=True)
         b.write()
         b.starts += 1
         self.has_clock = bool(self.clock.library) and self.chance.random() < 0.5
@@ -124,6 +181,7 @@ class World:
         self.sample()
         self.bridge_down = True
         self.bridge.process.kill()
+        self.kills += 1
 
     def stop_bridge(self):
         self.sample()
@@ -178,21 +236,24 @@ class World:
 
     def look(self):
         self.sample()
+        if not self.bridge_down:
+            self.sends.look()
         for c in self.collectors:
             c.look()
+        self.recovery.look()
 
-    def wanted(self, collector, before_ms=None):
-        """(master, pbid, created) that this collector must get; before_ms: what is created later is not due yet."""
-        half = collector is self.collectors[2]
+    def wanted(self, destination, before_ms=None):
+        """(master, pbid, created) that this destination must get; before_ms: what is created later is not due yet."""
+        half = destination.half
         return {(m.name, pbid, created) for m in self.masters for (pbid, created), score in m.made.items()
                 if (before_ms is None or created <= before_ms) and not (half and score is not None and score <= ABOVE)}
 
     def missing(self, wanted):
-        """wanted: {name of collector: set}. What has not arrived of it."""
-        return {c.name: wanted[c.name] - c.arrived.keys() for c in self.collectors}
+        """wanted: {name of destination: set}. What has not arrived of it."""
+        return {d.name: d.without_arrived(wanted[d.name]) for d in self.destinations}
 
     def all_wanted(self, before_ms=None):
-        return {c.name: self.wanted(c, before_ms) for c in self.collectors}
+        return {d.name: self.wanted(d, before_ms) for d in self.destinations}
 
     def wait_arrived(self, wanted, deadline, every=0.3):
         """Seconds until everything of wanted is there; None when it is not within deadline."""
@@ -213,7 +274,7 @@ class World:
         """{master: (breaches, what integrity_check says)} of the stopped bridge."""
         out = {}
         for m in self.masters:
-            path = self.folder / "state" / "dtbridge" / "masters" / m.name / "archive.db"
+            path = self.state_dir / "masters" / m.name / "archive.db"
             with sqlite3.connect(path) as db:
                 keys = set(db.execute("SELECT pbid, created FROM seen"))
                 rows, low, high = db.execute("SELECT count(*), min(seq), max(seq) FROM breach").fetchone()
