@@ -16,10 +16,13 @@
 /// wait until the writer's transaction ends, and a renewal, which changes expires alone, waits for no writer.
 /// Expiry is not looked at here: as long as nobody took the lease over, its owner's writes do no harm.
 ///
-/// A bridge that is stopped or cut off in the middle of such a transaction would hold up who takes over:
-/// connections set idle_in_transaction_session_timeout, no longer than half a lease, and try_acquire skips
-/// locked rows (FOR UPDATE SKIP LOCKED), so that one master's writer holds up no other master; what was
-/// skipped is claimed again at the next look.
+/// A bridge that is stopped or cut off in the middle of such a transaction would hold up who takes over: its
+/// transactions begin with SET LOCAL idle_in_transaction_session_timeout, no longer than half a lease, and
+/// try_acquire skips locked rows (FOR UPDATE SKIP LOCKED), so that one master's writer holds up no other
+/// master; what was skipped is claimed again at the next look.
+///
+/// Whoever asks waits two seconds for an answer (keeper.hpp counts on less than options::settle), on a
+/// connection that no archive work can keep busy.
 
 #include <boost/asio/awaitable.hpp>
 
