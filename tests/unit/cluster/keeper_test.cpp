@@ -449,6 +449,21 @@ BOOST_FIXTURE_TEST_CASE(after_the_database_was_away_each_keeps_its_own, three)
         BOOST_TEST(shared.lease_of(m)->number == 1);
 }
 
+// One statement that is lost says nothing of the database.
+BOOST_FIXTURE_TEST_CASE(one_renewal_that_failed_stops_no_takeover, three)
+{
+    one.round(6000ms);
+    two.round(6000ms);
+    run({&two}, 9000ms, 9000ms);
+    one.k.renew_failed(at(11000ms));
+    BOOST_TEST((one.k.due().renew == at(11500ms)));
+    run({&one, &two}, 11500ms, 13200ms);
+    BOOST_TEST(shared.lease_of("seoul")->owner.name == "bridge-1");
+    one.k.renew_failed(at(16500ms));
+    one.k.renew_failed(at(19000ms));
+    BOOST_TEST((one.k.to_renew(at(19500ms)).state == bridge_state::joining));
+}
+
 // The standby that took over has a clock that is a minute ahead, by which every lease has expired.
 BOOST_FIXTURE_TEST_CASE(a_jump_of_the_databases_clock_takes_nothing_from_the_living, three)
 {
