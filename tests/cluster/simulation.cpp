@@ -761,7 +761,8 @@ void world::script()
         at(now_ + 30s, [this, b] { bridges_[b].cut_off = false; });
     });
 
-    from = next("the database is slow and loses one statement in fifty; bridges come and go", 90s);
+    // Who is to have a master may be the next to go, and the one after that, too.
+    from = next("the database is slow and loses one statement in fifty; bridges come and go", 90s, 30s);
     at(from, [this] {
         trip_ = 100ms;
         trip_more_ = 400ms;
