@@ -20,11 +20,12 @@ MAY_INCLUDE = {
     "net": {"core", "async"},
     "db": {"core"},
     "archive": {"core", "async", "db"},
+    "cluster": {"core"},
     "poll": {"core", "async", "net", "archive"},
     "transport": {"core", "async", "net"},
     "deliver": {"core", "async", "archive", "rules", "format", "transport"},
     "web": {"core", "async", "net", "archive", "rules", "format"},  # net: TLS on the listening side
-    "app": {"core", "async", "rules", "format", "tune", "config", "net", "db", "archive", "poll", "transport", "deliver", "web"},
+    "app": {"core", "async", "rules", "format", "tune", "config", "net", "db", "archive", "cluster", "poll", "transport", "deliver", "web"},
 }
 # Plain structs that config fills in; config may include them from every module.
 OPTIONS = re.compile(r"(options|tls_options)\.hpp$")
@@ -36,8 +37,8 @@ NOT_IN_PUBLIC_HEADERS = ("openssl/", "zstd.h", "zlib.h", "systemd/", "librdkafka
 # Library headers -> the modules whose .cpp files may include them.
 ONLY_IN = {
     "boost/beast": {"net", "web"},
-    "boost/asio": {"async", "net", "archive", "poll", "transport", "deliver", "web", "app"},
     "libpq-fe.h": {"db"},
+    "boost/asio": {"async", "net", "archive", "cluster", "poll", "transport", "deliver", "web", "app"},
     "sqlite3.h": {"db", "app"},  # app: the library's version for `dtbridge version`
     "spdlog/": {"core"},
     "fmt/": {"core"},

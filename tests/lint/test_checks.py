@@ -93,6 +93,7 @@ class includes(unittest.TestCase):
             ("src/config/a.cpp", "#include <toml++/toml.h>"),
             ("src/toml/a.cpp", "#include <toml++/toml.h>"),
             ("src/toml/a.cpp", "#include <dtbridge/rules/policy.hpp>"),
+            ("src/cluster/a.cpp", "#include <dtbridge/archive/archive.hpp>"),
             ("src/db/a.hpp", "#include <sqlite3.h>"),
             ("src/archive/a.cpp", "#include <sqlite3.h>"),
             ("src/rules/a.cpp", "#include <boost/asio/post.hpp>"),
