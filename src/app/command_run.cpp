@@ -44,7 +44,6 @@ int run(const arguments& args)
     const auto said = parse(args, "run", {});
     if (!said)
         return exit_done;
-    give_memory_back();
     ignore_broken_pipes();
     auto c = load_config(said->config());
     log::set_level(c.service.log_level);

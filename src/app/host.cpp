@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include <grp.h>
-#include <malloc.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -28,14 +27,6 @@ void forbid_cores()
     // systemd-coredump keeps none either where the limit is 0, though the kernel hands it the memory.
     const rlimit none = {0, 0};
     ::setrlimit(RLIMIT_CORE, &none);
-}
-
-void give_memory_back()
-{
-#ifdef M_MMAP_THRESHOLD
-    // What is smaller, buffers of connections for one, is reused too often for that.
-    ::mallopt(M_MMAP_THRESHOLD, 192 << 10);
-#endif
 }
 
 void ignore_broken_pipes()

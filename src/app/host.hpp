@@ -11,11 +11,6 @@ std::string host_name();
 /// Tokens and keys are in memory, and breaches too: none of it goes to a core file.
 void forbid_cores();
 
-/// Blocks of breaches (256 KiB) go back to the system when they are done with. Left to itself, glibc takes
-/// them from the heap once one was freed (mallopt(3), M_MMAP_THRESHOLD), where smaller things soon hold their
-/// pages.
-void give_memory_back();
-
 /// A peer that goes away ends a write with an error and not the process. For commands that speak to the
 /// network; those that print end quietly when `head` has had enough.
 void ignore_broken_pipes();
