@@ -1,6 +1,7 @@
 /// Any bytes as an answer to a GET, over a real connection: the client answers or fails, it hands on at most
 /// what its bounds allow, its texts are without controls, and a body is complete only where it said so.
 
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <optional>
@@ -28,6 +29,8 @@ using asio::ip::tcp;
 constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
 constexpr std::uint64_t max_body = 1u << 20;
 constexpr std::size_t max_header = 4096;
+/// Nothing here waits for anything; a fuzzer that hardly gets the processor does.
+constexpr std::chrono::seconds patience{60};
 
 asio::awaitable<void> answer_once(tcp::acceptor& acceptor, std::string_view bytes)
 {
@@ -102,7 +105,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         bounds.max_header = max_header;
         asio::co_spawn(io, answer_once(acceptor, bytes), asio::detached);
         asio::co_spawn(io,
-                       client.get(std::move(request), taken, bounds, std::chrono::seconds(5)),
+                       client.get(std::move(request), taken, bounds, patience),
                        [&](std::exception_ptr e, outcome<net::http_response> r) {
                            if (e)
                                std::abort();
