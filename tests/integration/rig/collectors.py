@@ -6,7 +6,7 @@ import struct
 import threading
 import time
 
-from .basics import wait_until
+from .basics import free_port, wait_until
 
 
 class Collector:
@@ -22,7 +22,8 @@ class Collector:
     def __init__(self, kind="tcp", port=0, pki=None, client_certificate=False, keep_raw=False, host="127.0.0.1", network=None):
         self.kind = kind
         self.host = host
-        self.port = port
+        # Not one that the kernel would give to somebody's outgoing connection while refuse() leaves it alone.
+        self.port = port or (0 if network else free_port(socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM, host))
         self.messages = []
         self.times = []
         self.raw = bytearray()

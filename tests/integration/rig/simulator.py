@@ -10,7 +10,7 @@ import time
 import urllib.parse
 
 from . import policy
-from .basics import BUILD, wait_until
+from .basics import BUILD, free_port, wait_until
 from .process import Process
 
 PUBLIC_TOKEN = "0123456789abcdef0123456789abcdef01234567"
@@ -36,10 +36,11 @@ class Answer:
 class Simulator:
     """sim = Simulator(folder, "acme", generate=100); sim.url, sim.fault("slow", seconds=3), sim.expected()"""
 
-    def __init__(self, folder, name="sim", tls=True, listen="127.0.0.1:0", public=PUBLIC_TOKEN, private=PRIVATE_TOKEN,
+    def __init__(self, folder, name="sim", tls=True, listen=None, public=PUBLIC_TOKEN, private=PRIVATE_TOKEN,
                  tls_folder=None, **options):
         self.name = name
         self.public, self.private = public, private
+        listen = listen or f"127.0.0.1:{free_port()}"  # one that can be had again
         argv = [BUILD / "darktrace-simulator", "--listen", listen, "--control", "127.0.0.1:0",
                 "--public-token", public, "--private-token", private]
         if tls:
