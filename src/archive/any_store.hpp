@@ -38,7 +38,25 @@ struct known_facts
     std::map<std::string, cursor> cursors;
     recent_keys keys;
     recent_hashes set_aside;
+
+    /// Breaches that were stored at now, from number first_seq on in this order, and the position that went
+    /// with them. keys_limit: of keys. Says in out what they were.
+    void take_in(const std::vector<const archive_element*>& fresh,
+                 std::int64_t first_seq,
+                 const std::optional<poll_position>& reached,
+                 std::int64_t now,
+                 std::size_t keys_limit,
+                 added& out);
 };
+
+/// Bounds of what is read at once, and kept, of what became of breaches.
+inline constexpr std::int64_t most_windows_read = 16384;
+inline constexpr std::size_t windows_between_trims = 1024;
+inline constexpr std::int64_t most_histories = 1000;
+inline constexpr std::int64_t most_withheld = 10000;
+
+/// A cause as it is stored; what is none is the first.
+withheld_breach::cause cause_of(std::int64_t how);
 
 class any_store
 {

@@ -13,18 +13,6 @@ namespace dtbridge
 namespace
 {
 
-constexpr std::int64_t most_windows_read = 16384;
-constexpr std::size_t windows_between_trims = 1024;
-constexpr std::int64_t most_histories = 1000;
-constexpr std::int64_t most_withheld = 10000;
-
-withheld_breach::cause cause_of(std::int64_t how)
-{
-    return how == static_cast<std::int64_t>(withheld_breach::cause::undeliverable)
-               ? withheld_breach::cause::undeliverable
-               : withheld_breach::cause::throttled;
-}
-
 /// One value for a throttle and a key of any length.
 std::string window_hash(const throttle_window& w)
 {

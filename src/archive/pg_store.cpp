@@ -500,27 +500,8 @@ added pg_store::add(archive_block& block, std::int64_t now)
 
     // From here on nothing throws but for want of memory: what is stored becomes known.
     const auto count = static_cast<std::int64_t>(fresh.size());
-    const auto limit = budget_->keys_each();
     bytes_ += bytes;
-    out.keys.reserve(fresh.size());
-    {
-        std::lock_guard lock(known_.mutex);
-        if (count > 0 && known_.breaches == 0)
-        {
-            known_.oldest_seq = brought->first_seq;
-            known_.oldest_archived = now;
-        }
-        known_.breaches += count;
-        known_.last_seq += count;
-        if (block.position)
-            known_.position = block.position;
-        for (const auto* e : fresh)
-        {
-            out.keys.push_back(e->key);
-            known_.keys.add(e->key, recent_keys::shown{e->acknowledged, e->comment_count}, limit);
-        }
-        out.last_seq = known_.last_seq;
-    }
+    known_.take_in(fresh, brought->first_seq, block.position, now, budget_->keys_each(), out);
     if (count > 0)
         blocks_.add(std::move(brought));
     return out;

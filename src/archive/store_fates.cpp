@@ -8,23 +8,6 @@
 namespace dtbridge
 {
 
-namespace
-{
-
-constexpr std::int64_t most_windows_read = 16384;
-constexpr std::size_t windows_between_trims = 1024;
-constexpr std::int64_t most_histories = 1000;
-constexpr std::int64_t most_withheld = 10000;
-
-withheld_breach::cause cause_of(std::int64_t how)
-{
-    return how == static_cast<std::int64_t>(withheld_breach::cause::undeliverable)
-               ? withheld_breach::cause::undeliverable
-               : withheld_breach::cause::throttled;
-}
-
-}  // namespace
-
 void store::save_withheld(std::int64_t cursor, const std::vector<withheld_breach>& rows)
 {
     if (rows.empty())
