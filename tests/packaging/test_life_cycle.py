@@ -270,6 +270,9 @@ rules = "mappings/everything.toml"
         self.assertEqual(tree.run("stat", "-c", "%a %U", "/var/lib/dtbridge").stdout.strip(), "750 dtbridge")
         self.assertEqual(tree.run("stat", "-c", "%a %G", "/run/dtbridge/control.sock").stdout.strip(), "660 dtbridge")
 
+        texts = [p for folder in ("doc/dtbridge/licences", "licenses/dtbridge") for p in (tree / "usr/share" / folder).glob("*")]
+        self.assertTrue([p for p in texts if "sqlite" in p.name.lower()], f"the licence texts of what is linked in: {texts}")
+
         # Reload: a good file takes effect, a bad one does not, and the process stays.
         mappings = tree / "etc/dtbridge/mappings/everything.toml"
         mappings.write_text(mappings.read_text() + "\n# edited by the operator\n")
