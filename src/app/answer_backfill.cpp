@@ -86,6 +86,7 @@ awaitable<boost::json::object> service::impl::answer_backfill(boost::json::objec
     parts.wire = std::move(*wire);
     parts.store = m->second.store;
     parts.time = poll::make_timekeeper(ex);
+    parts.turns = long_answers;
     parts.on_news = [this, name](std::int64_t) { news(name); };
     parts.on_changes = [this, name](const std::vector<noted_change>& c) { note_updates(name, c); };
     if (m->second.poller)

@@ -142,6 +142,7 @@ void service::impl::start_poller(master& m)
     parts.wire = std::move(*wire);
     parts.store = m.store;
     parts.time = poll::make_timekeeper(ex);
+    parts.turns = long_answers;
     parts.on_news = [this, name = m.options.name](std::int64_t) { news(name); };
     parts.on_changes = [this, name = m.options.name](const std::vector<noted_change>& changes) {
         note_updates(name, changes);

@@ -155,6 +155,10 @@ struct service::impl
     config::configuration config;
     std::unique_ptr<service_store> store;
     std::unique_ptr<archive_pool> pool;
+    /// Taken in at once. Well below the archives that may be open (64), so that one that is filled stays
+    /// open.
+    static constexpr std::size_t most_long_answers = 16;
+    std::shared_ptr<turnstile> long_answers = std::make_shared<turnstile>(ex, most_long_answers);
     std::map<std::string, master> masters;
     std::map<std::string, destination> destinations;
     std::vector<std::unique_ptr<deliver::delivery>> abandoned;  ///< run() still uses them: a disk hangs

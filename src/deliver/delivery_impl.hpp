@@ -11,6 +11,7 @@
 
 #include <dtbridge/async/doorbell.hpp>
 #include <dtbridge/async/task_group.hpp>
+#include <dtbridge/async/turnstile.hpp>
 #include <dtbridge/core/breach.hpp>
 #include <dtbridge/deliver/backoff.hpp>
 #include <dtbridge/deliver/throttles.hpp>
@@ -22,7 +23,6 @@
 #include <map>
 #include <random>
 
-#include <deliver/turnstile.hpp>
 
 namespace dtbridge::deliver
 {

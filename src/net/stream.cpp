@@ -218,7 +218,8 @@ struct tls_link
     {
         if (out_begin < out.size())
             return true;
-        out.resize(cipher_chunk);
+        // No more than there is: a thousand connections to masters send small requests only.
+        out.resize(std::min(engine.output(), cipher_chunk));
         out_begin = 0;
         out.resize(engine.take(out.data(), out.size()));
         return !out.empty();
@@ -283,7 +284,7 @@ awaitable<result<std::size_t>> tls_read(tls_link_ptr t, asio::mutable_buffer int
         if (t->read_error)
             co_return t->read_error;
         const auto a = t->engine.read(into.data(), into.size());
-        if (t->engine.has_output())
+        if (t->engine.output() > 0)
             t->offer();
         if (a.state == tls_engine::want::nothing)
             co_return a.size;

@@ -498,9 +498,9 @@ void tls_engine::feed(std::string_view from_peer)
     }
 }
 
-bool tls_engine::has_output() const
+std::size_t tls_engine::output() const
 {
-    return BIO_pending(SSL_get_wbio(ssl_.get())) > 0;
+    return BIO_ctrl_pending(SSL_get_wbio(ssl_.get()));
 }
 
 std::size_t tls_engine::take(void* into, std::size_t size)

@@ -84,7 +84,8 @@ public:
     void finish();
 
     void feed(std::string_view from_peer);
-    bool has_output() const;
+    /// Bytes that take() has to give.
+    std::size_t output() const;
     /// Takes up to size bytes of output.
     std::size_t take(void* into, std::size_t size);
 

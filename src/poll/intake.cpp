@@ -69,6 +69,8 @@ awaitable<outcome<bool>> intake::body(std::string_view piece)
                 if (!looked_up)
                     co_return looked_up.error();
             }
+            if (!has_turn_ && tell_.turns && block_.bytes.size() > short_bytes)
+                co_await wait_for_turn();
             take(splitter_.element(), top_object, refused);
         }
         if (refused && !order_.survey)
@@ -79,6 +81,17 @@ awaitable<outcome<bool>> intake::body(std::string_view piece)
         }
     }
     co_return true;
+}
+
+/// A thousand masters that show much at once would hold a block each, and their archives would be opened and
+/// closed for every block. Whoever takes in slowly is not waited for.
+awaitable<void> intake::wait_for_turn()
+{
+    using namespace std::chrono_literals;
+    has_turn_ = true;
+    auto mine = co_await tell_.turns->enter();
+    turn_ = std::move(mine);
+    turn_.lend_after(10s);
 }
 
 void intake::take(std::string_view element, bool top_object, std::optional<bad>& refused)

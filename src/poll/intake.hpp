@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <dtbridge/archive/archive.hpp>
+#include <dtbridge/async/turnstile.hpp>
 #include <dtbridge/core/breach.hpp>
 #include <dtbridge/net/http_client.hpp>
 #include <dtbridge/poll/answer.hpp>
@@ -45,13 +46,16 @@ public:
         bool lacks_creation = false;  ///< an element had no creationTime
     };
     static constexpr std::size_t block_bytes = 256u << 10;
+    /// An answer that holds more than this waits for its turn to be taken in on.
+    static constexpr std::size_t short_bytes = 64u << 10;
     static constexpr std::size_t most_keys = 1u << 18;    ///< kept of one answer
     static constexpr std::size_t most_missing = 33;       ///< kept of a survey
     static constexpr std::size_t survey_portion = 4'096;  ///< elements looked up at once
 
-    /// What is told of while it is taken in; as in poller_parts.
+    /// What is told of while it is taken in, and who else takes one in; as in poller_parts.
     struct listeners
     {
+        std::shared_ptr<turnstile> turns;
         std::function<void(std::int64_t last_seq)> on_news;
         std::function<void(const std::vector<noted_change>&)> on_changes;
     };
@@ -97,6 +101,7 @@ private:
     void take(std::string_view element, bool top_object, std::optional<bad>& refused);
     void look(const breach& b);
     void look_at_state(const breach& b);
+    awaitable<void> wait_for_turn();
     awaitable<outcome<bool>> leave_out_repeated(std::int64_t& late_here);
     awaitable<outcome<bool>> note_repeated();
     awaitable<outcome<bool>> look_up_portion();
@@ -113,6 +118,8 @@ private:
     const listeners& tell_;
     std::function<std::int64_t()> steady_;
     element_splitter splitter_;
+    turnstile::turn turn_;
+    bool has_turn_ = false;
     std::unique_ptr<breach> reader_;
     archive_block block_;
     std::vector<std::pair<std::size_t, std::size_t>> spans_;  // of block_.elements in block_.bytes

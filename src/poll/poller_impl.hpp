@@ -57,6 +57,7 @@ struct poller::impl
         status.error.clear();
         status.sweep_error.clear();
         timeout_ms = options.timeout.count();
+        tell.turns = parts.turns;
         tell.on_news = parts.on_news;
         tell.on_changes = parts.on_changes;
     }

@@ -15,6 +15,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <dtbridge/archive/archive.hpp>
+#include <dtbridge/async/turnstile.hpp>
 #include <dtbridge/poll/exchange.hpp>
 #include <dtbridge/poll/options.hpp>
 #include <dtbridge/poll/status.hpp>
@@ -30,6 +31,8 @@ struct poller_parts
     std::shared_ptr<archive> store;
     std::shared_ptr<timekeeper> time;
     master_clock clock{};  ///< what was learnt of the master's by a predecessor
+    /// Of long answers, shared by the pollers of a process; none: nobody is waited for.
+    std::shared_ptr<turnstile> turns = {};
     /// After every commit that brought something new, with the archive's last seq. Must not throw.
     std::function<void(std::int64_t last_seq)> on_news;
     /// After the API showed another acknowledged state or comment count of what is archived. Must not throw.

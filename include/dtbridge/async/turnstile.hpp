@@ -9,13 +9,13 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
 
-namespace dtbridge::deliver
+namespace dtbridge
 {
 
 namespace asio = boost::asio;
 using asio::awaitable;
 
-/// Lets a bounded number through at once, first come first served: a master with a backlog queues behind the
+/// Lets a bounded number through at once, first come first served: who has much to do queues behind the
 /// others after each of its turns. One thread.
 class turnstile
 {
@@ -66,4 +66,4 @@ private:
     std::shared_ptr<queue> queue_;
 };
 
-}  // namespace dtbridge::deliver
+}  // namespace dtbridge

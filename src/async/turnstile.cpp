@@ -1,4 +1,4 @@
-#include <deliver/turnstile.hpp>
+#include <dtbridge/async/turnstile.hpp>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/error.hpp>
@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <utility>
 
-namespace dtbridge::deliver
+namespace dtbridge
 {
 
 void turnstile::queue::admit()
@@ -103,4 +103,4 @@ awaitable<turnstile::turn> turnstile::enter()
     co_return mine;
 }
 
-}  // namespace dtbridge::deliver
+}  // namespace dtbridge

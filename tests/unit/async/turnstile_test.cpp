@@ -5,11 +5,10 @@
 #include <boost/test/unit_test.hpp>
 
 #include <dtbridge/async/task_group.hpp>
+#include <dtbridge/async/turnstile.hpp>
 
 #include <string>
 #include <vector>
-
-#include <deliver/turnstile.hpp>
 
 #include "support/run_coro.hpp"
 
@@ -17,7 +16,6 @@ using namespace dtbridge;
 using namespace std::chrono_literals;
 namespace asio = boost::asio;
 using asio::awaitable;
-using deliver::turnstile;
 using test::run_coro;
 
 namespace
