@@ -124,6 +124,7 @@ public:
     const std::string& place() const { return place_; }
 
 private:
+    void finish_connecting(std::chrono::steady_clock::time_point until);
     void wait_for(short events, std::chrono::steady_clock::time_point until);
     [[noreturn]] void raise_lost(const std::string& what);
 
