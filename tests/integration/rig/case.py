@@ -14,7 +14,7 @@ def print_logs(folder, title):
     """The ends of all logs in it; with DTBRIDGE_KEEP=1 it is kept."""
     print(f"\n--- logs of {title} ---", file=sys.stderr)
     for path in sorted(folder.path.rglob("*")):
-        if path.suffix in (".err", ".out") and path.is_file() and path.stat().st_size and path.parent.name != "out":
+        if path.suffix in (".err", ".out") and path.is_file() and path.stat().st_size and path.parent.name not in ("out", "masters"):
             text = path.read_text(errors="replace")
             print(f"--- {path.relative_to(folder.path)} (end)\n{text[-2500:]}", file=sys.stderr)
     if os.environ.get("DTBRIDGE_KEEP"):

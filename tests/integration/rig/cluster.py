@@ -67,9 +67,10 @@ class Cluster:
         self.tcp = self._own(Collector("tcp", name_of=self.sender, receive_buffer=32 << 10))
         self.tls = self._own(Collector("tls", pki=self.pki, name_of=self.sender))
         self.sims = {}
+        (folder / "masters").mkdir()
         for n in range(masters):
             name = f"master-{n:02}"
-            self.sims[name] = self._own(Simulator(folder, name, tls=False, seed=n + 1, generate=5, span="10h", size=3000))
+            self.sims[name] = self._own(Simulator(folder / "masters", name, tls=False, seed=n + 1, generate=5, span="10h", size=3000))
         for n in range(bridges):
             self._make_bridge(f"node{n + 1}", self.relays if n == bridges - 1 else (self.primary, self.follower))
         self.archives = cursors.Tables(self.database)
@@ -100,6 +101,7 @@ class Cluster:
             b.start(wait=False)
         for b in self.bridges.values():
             b.wait_ready()
+        wait_until(lambda: self.ask("SELECT to_regclass('dtbridge.lease')") != [[""]], 20, "the tables of leases")
         self.wait_even()
         self.database().sql("archive", WATCH + "".join(
             f"CREATE TRIGGER note_write AFTER INSERT OR UPDATE OR DELETE ON dtbridge.{table} FOR EACH ROW "
