@@ -47,6 +47,7 @@ enum class errc {
     not_found,
     refused,  ///< the peer answered no
     unsupported,
+    lease_lost,  ///< another bridge may own the master by now
 };
 
 const boost::system::error_category& error_category();
