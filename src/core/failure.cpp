@@ -51,7 +51,7 @@ public:
             case errc::unsupported:
                 return "not supported";
             case errc::lease_lost:
-                return "the lease was lost";
+                return "the master is not this bridge's any more";
         }
         return "unknown error " + std::to_string(value);
     }

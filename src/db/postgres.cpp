@@ -29,7 +29,8 @@ constexpr std::size_t most_idle = 16;
 
 // Of PostgreSQL's catalogue (pg_type.dat), the same in everything that speaks its protocol.
 constexpr unsigned type_bool = 16, type_bytea = 17, type_int8 = 20, type_text = 25;
-constexpr unsigned type_bool_array = 1000, type_bytea_array = 1001, type_int8_array = 1016;
+constexpr unsigned type_bool_array = 1000, type_bytea_array = 1001, type_text_array = 1009,
+                   type_int8_array = 1016;
 
 /// Functions that PostgreSQL 13's libpq has.
 struct libpq
@@ -139,6 +140,19 @@ std::string array_header(unsigned type, std::size_t n, bool has_nulls)
     return out;
 }
 
+/// Strings is std::string or std::string_view.
+template <class Strings>
+std::string array_of(unsigned type, const std::vector<Strings>& v)
+{
+    auto out = array_header(type, v.size(), false);
+    for (const auto& s : v)
+    {
+        append_big_endian(out, static_cast<std::uint32_t>(s.size()));
+        out.append(s);
+    }
+    return out;
+}
+
 std::string eight_bytes(std::int64_t v)
 {
     std::string out;
@@ -175,10 +189,10 @@ error_code code_of(const std::string& sqlstate)
 }
 
 /// Class 08 and the server's own going: 57P01 shut down, 57P02 crashed, 57P03 starts, 57P05 idle for too
-/// long.
+/// long, 25P03 that in a transaction.
 bool is_gone(const std::string& sqlstate)
 {
-    return sqlstate.rfind("08", 0) == 0 || sqlstate.rfind("57P0", 0) == 0;
+    return sqlstate.rfind("08", 0) == 0 || sqlstate.rfind("57P0", 0) == 0 || sqlstate == "25P03";
 }
 
 void ignore_notice(void*, const char*) {}
@@ -268,13 +282,12 @@ parameters& parameters::flags(const std::vector<bool>& v)
 
 parameters& parameters::blobs(const std::vector<std::string_view>& v)
 {
-    auto out = array_header(type_bytea, v.size(), false);
-    for (const auto b : v)
-    {
-        append_big_endian(out, static_cast<std::uint32_t>(b.size()));
-        out.append(b);
-    }
-    return own(type_bytea_array, std::move(out));
+    return own(type_bytea_array, array_of(type_bytea, v));
+}
+
+parameters& parameters::add(const std::vector<std::string>& v)
+{
+    return own(type_text_array, array_of(type_text, v));
 }
 
 // ---- rows

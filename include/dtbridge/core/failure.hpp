@@ -47,7 +47,7 @@ enum class errc {
     not_found,
     refused,  ///< the peer answered no
     unsupported,
-    lease_lost,  ///< another bridge may own the master by now
+    lease_lost,  ///< the master is not this bridge's any more; nothing was written
 };
 
 const boost::system::error_category& error_category();

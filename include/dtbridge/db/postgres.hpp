@@ -60,6 +60,7 @@ public:
     parameters& bytes(std::string_view v);
     parameters& add(const std::vector<std::int64_t>& v);  ///< bigint[]
     parameters& add(const std::vector<std::optional<std::int64_t>>& v);
+    parameters& add(const std::vector<std::string>& v);         ///< text[]; UTF-8 without NUL
     parameters& flags(const std::vector<bool>& v);              ///< boolean[]
     parameters& blobs(const std::vector<std::string_view>& v);  ///< bytea[]
 
@@ -119,6 +120,8 @@ public:
     {
         return run(sql.c_str(), values);
     }
+    /// Each later statement has this long.
+    void limit_to(std::chrono::milliseconds limit) { limit_ = limit; }
     /// May be used for another job: connected, nothing open, and the server has said nothing unasked.
     bool is_idle();
     const std::string& place() const { return place_; }
