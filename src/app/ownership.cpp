@@ -223,7 +223,6 @@ awaitable<void> ownership::look()
 
 awaitable<void> ownership::claim(std::vector<cluster::claim> claims)
 {
-    const auto before = planner_;
     const auto sent = boot_clock::now();
     auto statement = store_->try_acquire(keeper_->me(), claims);
     auto won = co_await ask(std::move(statement));
@@ -234,9 +233,6 @@ awaitable<void> ownership::claim(std::vector<cluster::claim> claims)
         co_return;
     }
     act_on(keeper_->acquired(sent, claims, *won));
-    // A reload meanwhile did not see what was only claimed.
-    if (planner_ != before)
-        act_on(keeper_->set_masters(planner_, boot_clock::now()));
 }
 
 awaitable<void> ownership::release()
@@ -294,7 +290,14 @@ void ownership::act_on(const cluster::changes& c)
     for (const auto& m : c.lost)
         hooks_.lost(m);
     for (const auto& p : c.gained)
-        hooks_.gained(p);
+    {
+        // A reload did not see what was only claimed then.
+        const auto& named = planner_->masters();
+        if (std::binary_search(named.begin(), named.end(), p->master()))
+            hooks_.gained(p);
+        else
+            stopped(p->master());
+    }
     for (const auto& m : c.stop)
         hooks_.stop(m);
 }
