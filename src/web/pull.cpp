@@ -238,7 +238,9 @@ awaitable<outcome<bool>> pull_source::begin(news_board& board)
         if (found_ > 0 || left <= clock::duration::zero())
             co_return true;
         if (at_end_)
-            co_await news.wait(left);
+            co_await news.wait(parts_.reader ? std::min(left, bounds_.look_again) : left);
+        if (parts_.reader)
+            co_await parts_.reader->facts();  // so that its last_seq() is of now
     }
 }
 
