@@ -188,6 +188,7 @@ class OverPostgres(RigTest):
             self.assertIn("the schema dtbridge is there", text)
             if by_service:
                 bridge.stop()
+        bridge.destinations[0]["transport"] = "udp"  # which is not watched for three seconds
         self.database.sql("archive", "UPDATE dtbridge.version SET version = 1")
         self.assertIn("of an earlier version", self.check_connect(bridge)[1])
 
