@@ -147,15 +147,19 @@ class Cluster:
             owners = self.owners()
             shares = collections.Counter(owners.values())
             return owners if (set(owners) == set(self.sims) and sorted(shares) == among and max(shares.values()) <= most
-                              and self.is_told(owners)) else None
+                              and self.is_told(owners, among)) else None
         return wait_until(look, deadline, lambda: f"masters are not spread over {among}: {collections.Counter(self.owners().values())}",
                           every=0.2)
 
-    def is_told(self, owners):
-        """Whether every bridge that runs says the same in its status."""
-        for name, b in self.living().items():
+    def heard_since(self, wall):
+        """Bridges whose leases were renewed since then (for ten seconds)."""
+        return {name for name, in self.ask(f"SELECT name FROM dtbridge.bridge WHERE expires > {wall * 1000 + 10_000}")}
+
+    def is_told(self, owners, by):
+        """Whether each of those bridges says the same in its status."""
+        for name in by:
             try:
-                status = b.status()
+                status = self.bridges[name].status()
             except ValueError:
                 return False  # it starts just now
             told = {m["name"]: (m["owner"], m["owned"]) for m in status["masters"]}
