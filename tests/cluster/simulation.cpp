@@ -639,7 +639,11 @@ void world::start(std::size_t b)
 {
     auto& of = bridges_[b];
     if (of.k)
+    {
+        if (of.leaving)  // whoever starts it waits for its end
+            at(now_ + 1s, [this, b] { start(b); });
         return;
+    }
     ++of.session;
     of.paused = of.leaving = of.busy = of.release_now = false;
     of.claims.clear();

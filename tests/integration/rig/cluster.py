@@ -176,6 +176,10 @@ class Cluster:
         return [(master, owner, float(at)) for master, owner, at in
                 self.ask(f"SELECT master, owner, extract(epoch FROM at) FROM rig.owned WHERE n > {mark} ORDER BY n")]
 
+    def at_rest(self):
+        """Seconds since the last change of owner."""
+        return float(self.ask("SELECT extract(epoch FROM clock_timestamp() - max(at)) FROM rig.owned")[0][0])
+
     def wait_taken_over(self, lost, mark, died, deadline=15):
         """Waits until others have what `lost` held; {master: seconds from its death until its next owner}."""
         def look():
@@ -232,23 +236,24 @@ class Cluster:
         wait_until(is_at_rest, deadline, lambda: f"not confirmed: {self.archives.standing()}", every=0.3)
         return expected
 
-    def late(self, collector, mark, since=0.0, grace=2.0):
-        """[(sender, master, seconds)] of what came to collector from a bridge so long after another one had the master."""
+    def late(self, collector, since=0.0, grace=2.0):
+        """[(sender, master, seconds)] of what came to collector, since then, from a bridge that had lost the master for so long and
+        longer than grace."""
         wall = time.time() - time.monotonic()
         history = collections.defaultdict(list)
-        for master, owner, at in self.since(mark):
+        for master, owner, at in self.since(0):
             history[master].append((at, owner))
         found = []
         for message, at, sender in list(zip(collector.messages, collector.times, collector.senders)):
             breach = breach_of(message)
             if not breach or at < since:
                 continue
-            changes = history[breach[0]]
-            # The last change of owner that was over when it came.
-            n = bisect.bisect_left(changes, (at + wall - grace * slow_build(), "")) - 1
-            later = [owner for _, owner in changes[max(n, 0):]]
-            if n >= 0 and sender not in later:
-                found.append((sender, breach[0], at + wall - changes[n][0]))
+            changes, came = history[breach[0]], at + wall
+            # Who had it when it came, or at some time in the grace before.
+            first = max(bisect.bisect_left(changes, (came - grace * slow_build(), "")) - 1, 0)
+            owners = [owner for _, owner in changes[first:bisect.bisect_left(changes, (came, ""))]]
+            if owners and sender not in owners:
+                found.append((sender, breach[0], came - changes[first][0]))
         return found
 
     def in_kernel(self, bridge):
