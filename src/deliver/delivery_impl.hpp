@@ -23,7 +23,6 @@
 #include <map>
 #include <random>
 
-
 namespace dtbridge::deliver
 {
 
