@@ -324,7 +324,7 @@ void keeper::claims_failed(boot_time now)
 
 void keeper::hold(std::string master, std::int64_t number, boot_time end, changes& to)
 {
-    auto p = std::make_shared<cluster::permit>(master, number);
+    auto p = std::make_shared<cluster::permit>(master, number, me_.session);
     p->extend(end - options_.margin);
     to.gained.push_back(p);
     holdings_.emplace(std::move(master), holding{std::move(p)});

@@ -19,7 +19,7 @@ MAY_INCLUDE = {
     "config": {"core", "toml", "rules", "format"},  # and the options of every module, see OPTIONS
     "net": {"core", "async"},
     "db": {"core"},
-    "archive": {"core", "async", "db"},
+    "archive": {"core", "async", "db", "cluster"},  # the leases of its masters
     "cluster": {"core"},
     "poll": {"core", "async", "net", "archive"},
     "transport": {"core", "async", "net"},
