@@ -330,7 +330,7 @@ void ownership::tell_lapses()
     log::warning("cluster",
                  "",
                  "leases could not be renewed in time; nothing is sent of these masters until they are",
-                 {{"masters", std::to_string(masters.size())}, {"error", error_}});
+                 {{"masters", std::to_string(masters.size())}});
     hooks_.lapsed(masters);
 }
 

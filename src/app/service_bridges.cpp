@@ -246,6 +246,9 @@ awaitable<void> service::impl::share_again(const config::configuration& next)
 /// Everything is handed over; answers whether that could be done in time.
 awaitable<bool> service::impl::leave_bridges(std::chrono::milliseconds limit)
 {
+    // Without the database leases cannot be given away.
+    if (!bridges->trouble().empty())
+        limit = std::min<std::chrono::milliseconds>(limit, 500ms);
     bridges->leave();
     const auto left = co_await sharing.join(limit);
     if (!left)

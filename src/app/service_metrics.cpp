@@ -183,10 +183,6 @@ void of_bridges(exposition& e, const ownership& o)
     const auto one = [&e](const char* name, type t, const char* help, std::int64_t v) {
         e.metric(name, t, help).sample({}, v);
     };
-    one("dtbridge_masters_owned",
-        type::gauge,
-        "Masters whose lease this bridge has.",
-        static_cast<std::int64_t>(o.held()));
     one("dtbridge_bridges",
         type::gauge,
         "Bridges of this database that are alive, this one included.",
@@ -252,6 +248,8 @@ web::response service::impl::answer_metrics(const web::request& r) const
         .sample({}, seconds(reloaded != 0 ? reloaded : started));
     e.metric("dtbridge_masters", type::gauge, "Masters in the configuration.")
         .sample({}, static_cast<std::int64_t>(masters.size()));
+    e.metric("dtbridge_masters_owned", type::gauge, "Masters that this bridge works for.")
+        .sample({}, static_cast<std::int64_t>(bridges ? bridges->held() : masters.size()));
     if (bridges)
         of_bridges(e, *bridges);
     master_counters(e, master_rows);

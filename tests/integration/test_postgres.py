@@ -402,12 +402,12 @@ class OverPostgres(RigTest):
         wait_until(lambda: north.status()["bridges"]["owned"] == 2, 40, "the first takes part again")
 
     def test_a_reload_that_renames_a_master_takes_its_archive_along(self):
-        north, south = self.two(masters=2)
+        north, south = self.two(masters=4)
         self.running = [north, south]
         for b in self.running:
             b.start()
         wait_until(lambda: {*self.owners(south).values()} == {"north", "south"}, 30, "they share")
-        self.wait_for_each(masters=2)
+        self.wait_for_each(masters=4)
         for b in self.running:
             b.masters[0][0]["name"] = "acme-new"
             b.masters[0][0]["formerly"] = "acme-0"
@@ -419,7 +419,7 @@ class OverPostgres(RigTest):
             return self.database.sql("archive", "SELECT count(*) FROM dtbridge.seen")[0]
         wait_until(lambda: any(c["master"] == "acme-new" and c["seq"] == 120 for b in self.running
                                for d in b.status()["destinations"] for c in d["cursors"]), 60, "its cursor came along")
-        self.assertEqual(archived(), "240")
+        self.assertEqual(archived(), "480")
         self.assertEqual(set(self.counts().values()), {1})
 
 

@@ -4,10 +4,10 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/test/unit_test.hpp>
 
-#include <iostream>
 #include <limits>
 
 #include "support/postgres_server.hpp"
+#include "support/skipped.hpp"
 
 using namespace dtbridge;
 namespace asio = boost::asio;
@@ -23,7 +23,7 @@ bool is_installed()
     static const bool there = [] {
         const bool found = !postgres_server::programs().empty();
         if (!found)
-            std::cerr << "skipped: no PostgreSQL is installed\n";
+            test::say_skipped("no PostgreSQL is installed");
         return found;
     }();
     return there;

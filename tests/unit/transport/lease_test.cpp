@@ -12,7 +12,9 @@
 
 #include "support/collector.hpp"
 #include "support/collector_keys.hpp"
+#include "support/kafka_cluster.hpp"
 #include "support/lease.hpp"
+#include "support/relp_collector.hpp"
 #include "support/run_coro.hpp"
 
 using namespace dtbridge;
@@ -83,6 +85,32 @@ awaitable<ended> send(transport::options o,
     e.reason = c.reason();
     e.confirmed = c.confirmed();
     e.over = c.now() == transport::connection::state::over;
+    co_await c.close();
+    co_return e;
+}
+
+/// Brokers are away while the batch is handed over, and back when the lease has lapsed.
+awaitable<ended> send_and_lapse(transport::options o, test::kafka_cluster& brokers, const transport::batch& b)
+{
+    auto ex = co_await asio::this_coro::executor;
+    transport::connector connector(ex, o, {});
+    ended e;
+    transport::connector::notify nobody;
+    auto opened = co_await connector.connect(nobody);
+    if (!opened)
+    {
+        e.sent = opened.error();
+        co_return e;
+    }
+    auto& c = **opened;
+    brokers.set_down();
+    auto sent = co_await c.send(b);
+    BOOST_TEST(sent.has_value());
+    c.lapse();
+    e.sent = e.reason = c.reason();
+    e.confirmed = c.confirmed();
+    e.over = c.now() == transport::connection::state::over;
+    brokers.set_up();
     co_await c.close();
     co_return e;
 }
@@ -174,6 +202,44 @@ BOOST_AUTO_TEST_CASE(no_datagram_either)
     asio::io_context ctx;
     check_ended(run_coro(ctx, send(o, {}, b), 20s));
     BOOST_TEST(siem.count() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(no_message_of_relp_either)
+{
+    test::relp_collector siem;
+    held_lease lease("acme", -1ms);
+    const auto o = to(siem.port(), transport::protocol::relp);
+    const auto b = many(o, lease);
+    asio::io_context ctx;
+    check_ended(run_coro(ctx, send(o, {}, b), 20s));
+    BOOST_TEST(siem.count() == 0u);
+    BOOST_TEST(siem.closes() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(what_librdkafka_has_not_sent_is_purged)
+{
+    if (!test::kafka_can_run)
+        return;
+    test::kafka_cluster brokers;
+    brokers.create("breaches", 1);
+    transport::options o;
+    o.kind = transport::protocol::kafka;
+    o.addresses = brokers.addresses();
+    o.kafka.topic = "breaches";
+    o.max_message = 64u << 10;
+    held_lease lease("acme");
+    transport::batch b(transport::wire::kafka);
+    for (int i = 0; i < 3; ++i)
+        b.add("message", {});
+    b.under(lease.permit());
+    asio::io_context ctx;
+    // Down before anything is sent: the messages wait in librdkafka.
+    auto task = send_and_lapse(o, brokers, b);
+    check_ended(run_coro(ctx, std::move(task), 60s));
+    BOOST_TEST(brokers.read("breaches", 1).empty());
+    lease.end();
+    check_ended(run_coro(ctx, send(o, {}, b), 60s));
+    BOOST_TEST(brokers.read("breaches", 1).empty());
 }
 
 BOOST_AUTO_TEST_CASE(under_a_lease_that_lasts_everything_is_sent)
