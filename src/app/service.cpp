@@ -34,7 +34,7 @@ constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
 // A clean stop takes at most 5 s (TimeoutStopSec and the contract): 1 s for polls, then the deliveries.
 constexpr auto polls_limit = 1s;
 constexpr auto deliveries_limit = 4s;
-constexpr auto leave_limit = 6s;  // 3.5 s until the others wait (cluster/keeper.hpp), and what stopping takes
+constexpr auto leave_limit = 2s;
 constexpr auto reopen_interval = 60s;
 constexpr auto space_interval = 60s;
 constexpr auto retention_interval = std::chrono::hours(1);
@@ -670,10 +670,10 @@ awaitable<void> service::impl::stop()
     others.cancel("facts");
     others.cancel("watch");
     others.cancel("reload");
+    const auto began = std::chrono::steady_clock::now();
     // The others take over as soon as leases are free, which needs no end of the connections.
     if (bridges)
         co_await leave_bridges(leave_limit);
-    const auto began = std::chrono::steady_clock::now();
     polls.cancel();
     const auto polled = co_await polls.join(polls_limit);
     if (!polled)

@@ -285,17 +285,8 @@ changes keeper::seen(boot_time sent,
         due_.look = received;
     else if (waiting && received < eager_until_)
         look_no_later_than(received + options_.eager);
-    if (leaving_ && leaves_)
-    {
-        if (*leaves_ <= sent)
-            stop_all(out);
-        else
-            look_no_later_than(*leaves_);
-    }
-    else if (may_take && !leaving_)
-    {
+    if (may_take && !leaving_)
         hand_over(sent, s, out);
-    }
     return out;
 }
 
@@ -427,17 +418,7 @@ changes keeper::leave(boot_time now)
     changes out;
     leaving_ = true;
     due_.renew = now;
-    const auto& bridges = plan_->bridges;
-    const bool is_alone =
-        std::all_of(bridges.begin(), bridges.end(), [this](const auto& b) { return b == me_.name; });
-    if (is_alone || !settled(now))
-    {
-        stop_all(out);
-        return out;
-    }
-    // Every other bridge has looked by then, and looks often from there on.
-    leaves_ = now + options_.renew + options_.eager;
-    look_no_later_than(*leaves_);
+    stop_all(out);
     return out;
 }
 

@@ -639,11 +639,7 @@ void world::start(std::size_t b)
 {
     auto& of = bridges_[b];
     if (of.k)
-    {
-        if (of.leaving)  // whoever starts it waits for its end
-            at(now_ + 1s, [this, b] { start(b); });
         return;
-    }
     ++of.session;
     of.paused = of.leaving = of.busy = of.release_now = false;
     of.claims.clear();
@@ -803,10 +799,10 @@ void world::script()
     from = next("rolling restart, one bridge after the other", 0s, in_good_order);
     for (std::size_t b = 0; b < count; ++b)
     {
-        at(from + 10s * int(b), [this, b] { leave(b); });
-        at(from + 10s * int(b) + 6s, [this, b] { start(b); });
+        at(from + 8s * int(b), [this, b] { leave(b); });
+        at(from + 8s * int(b) + 3s, [this, b] { start(b); });
     }
-    t += 10s * int(count) + 60s;
+    t += 8s * int(count) + 60s;
 
     from = next("a tenth of the bridges stops for good", 60s, in_good_order);
     some(count - early, from, [this](std::size_t b) { leave(b); });

@@ -122,9 +122,8 @@ public:
     /// When the first permit lapses, if it is not renewed before.
     std::optional<boot_time> lapses() const;
 
-    /// A clean stop: nothing is taken any more. The renewal that is due at once tells the others; when they
-    /// have heard of it and wait for what becomes free, or here if there are none, everything is to be
-    /// stopped. When has_left(), release_all() ends it.
+    /// A clean stop: nothing is taken any more and everything is to be stopped. When has_left(),
+    /// release_all() ends it; the renewal that is due at once tells the others already.
     changes leave(boot_time now);
     bool has_left() const { return leaving_ && holdings_.empty(); }
 
@@ -176,7 +175,6 @@ private:
     std::optional<boot_time> renewed_ = {};  // sent, the latest that was answered
     std::optional<boot_time> settles_ = {};  // nothing is planned or taken before
     boot_time eager_until_ = {};
-    std::optional<boot_time> leaves_ = {};  // everything is stopped at the first look from then on
     bool leaving_ = false, superseded_ = false;
     counters counted_ = {};
 };

@@ -318,43 +318,35 @@ BOOST_AUTO_TEST_CASE(a_release_whose_answer_was_lost_is_repeated)
     BOOST_TEST(shared.fence("frankfurt", "b/s", 2));
 }
 
-// It works until the others wait for its masters: each is without an owner for half a second at most.
-BOOST_FIXTURE_TEST_CASE(a_clean_stop_is_announced_first, three)
+BOOST_FIXTURE_TEST_CASE(a_clean_stop_hands_over_within_a_round, three)
 {
-    BOOST_TEST(three_.k.leave(at(4000ms)).stop.empty());
-    BOOST_TEST((three_.k.due().renew == at(4000ms)));
-    run({&one, &two, &three_}, 4000ms, 7400ms);
-    BOOST_TEST(three_.k.may_write("osaka", at(7400ms)));
-    BOOST_TEST(!three_.k.has_left());
-    const auto stop = three_.look(7500ms);
+    const auto stop = three_.k.leave(at(4000ms)).stop;
     BOOST_TEST((stop == names{"osaka", "seoul"}));
-    run({&one, &two}, 7500ms, 7500ms);
-    BOOST_TEST(three_.k.may_write("osaka", at(7600ms)));  // what is on the wire may be finished
+    BOOST_TEST((three_.k.due().renew == at(4000ms)));
+    three_.round(4000ms);  // tells them; still works
+    BOOST_TEST(three_.k.may_write("osaka", at(4000ms)));
+    BOOST_TEST(!three_.k.has_left());
     three_.stop(stop);
     BOOST_TEST(three_.k.has_left());
     shared.release_all(three_.k.me());
-    run({&one, &two}, 7600ms, 8000ms);
+    run({&one, &two}, 4100ms, 6000ms);  // their next looks are at 6000
     BOOST_TEST((sorted(one.works_for) == names{"seoul", "tokyo"}));
     BOOST_TEST((sorted(two.works_for) == names{"frankfurt", "london", "osaka", "paris"}));
     BOOST_TEST(one.k.counted().takeovers == 0);
-    BOOST_TEST(shared.renew(three_.k.to_renew(at(8000ms)), db(8000ms)).superseded);  // brings nothing back
+    BOOST_TEST(shared.renew(three_.k.to_renew(at(6000ms)), db(6000ms)).superseded);  // brings nothing back
 }
 
-// Nobody has to hear of it.
-BOOST_AUTO_TEST_CASE(the_last_bridge_stops_at_once)
+BOOST_FIXTURE_TEST_CASE(who_waits_for_a_bridge_that_stops_looks_often, three)
 {
-    auto shared = a_database();
-    bridge b(shared, "b", 0ms, "s", {"frankfurt"});
-    run({&b}, 0ms, 3000ms);
-    BOOST_TEST((b.k.leave(at(4000ms)).stop == names{"frankfurt"}));
-}
-
-// Nobody can.
-BOOST_FIXTURE_TEST_CASE(a_bridge_without_the_database_stops_at_once, three)
-{
-    three_.k.renew_failed(at(8000ms));
-    three_.k.renew_failed(at(10000ms));
-    BOOST_TEST((three_.k.leave(at(10000ms)).stop == names{"osaka", "seoul"}));
+    const auto stop = three_.k.leave(at(5900ms)).stop;
+    three_.round(5900ms);
+    run({&one, &two}, 6000ms, 7000ms);
+    BOOST_TEST(shared.lease_of("osaka")->owner.name == "bridge-3");
+    BOOST_TEST((two.k.due().look == at(7500ms)));
+    three_.renew(7000ms);
+    three_.stop(stop);
+    run({&one, &two}, 7100ms, 7500ms);
+    BOOST_TEST(shared.lease_of("osaka")->owner.name == "bridge-2");
 }
 
 BOOST_AUTO_TEST_CASE(a_bridge_that_comes_is_given_its_share_a_few_at_a_time)
@@ -386,18 +378,16 @@ BOOST_AUTO_TEST_CASE(a_bridge_that_comes_is_given_its_share_a_few_at_a_time)
 BOOST_FIXTURE_TEST_CASE(the_established_do_not_wait_for_who_joins, three)
 {
     run({&one, &two, &three_}, 3100ms, 16000ms);
-    three_.k.leave(at(16100ms));
-    run({&one, &two, &three_}, 16100ms, 19400ms);
-    bridge four(shared, "bridge-4", 19500ms);
-    four.renew(19500ms);
-    run({&one, &two, &three_}, 19600ms, 20500ms);
-    BOOST_TEST(three_.k.has_left());
+    bridge four(shared, "bridge-4", 16100ms);
+    four.renew(16100ms);
+    three_.stop(three_.k.leave(at(16200ms)).stop);
     shared.release_all(three_.k.me());
+    run({&one, &two}, 16300ms, 18100ms);
     BOOST_TEST((one.k.planned().bridges == names{"bridge-1", "bridge-2"}));
     for (const auto& m : masters)
         BOOST_TEST(!shared.lease_of(m)->owner.name.empty());
-    four.renew(22500ms);  // serves
-    one.look(22600ms);
+    four.renew(19100ms);  // serves
+    one.look(19200ms);
     BOOST_TEST((one.k.planned().bridges == names{"bridge-1", "bridge-2", "bridge-4"}));
 }
 
