@@ -166,18 +166,21 @@ class Bridges(unittest.TestCase):
         victim = self.cluster.bridges["node3"]
         mine = self.of("node3")
         self.in_the_middle_of_work()
-        self.breaks.now(mine)
         for relay in self.cluster.relays:
             self.addCleanup(relay.heal)
             relay.cut()
         died = time.time()
-        self.breaks.over()
+        self.breaks.killed(mine)
+        # It asks its masters still, and begins to archive what they have.
+        for master in mine:
+            self.cluster.sims[master].generate(10, seconds=1)
         self.taken_over("node3", died)
         wait_until(lambda: victim.http("/readyz") == 503, 20, "not ready without the database")
         self.cluster.wait_even(["node1", "node2"])
         # Its statements arrive now, after others have its masters.
         for relay in self.cluster.relays:
             relay.heal()
+        victim.wait_for_log("this bridge's lease on the master is over, so nothing was written")
         self.cluster.wait_even()
         self.assert_nothing_lost()
         self.assert_nothing_late()
