@@ -1,5 +1,6 @@
 #include "archive/pg_schema.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <string>
@@ -293,6 +294,11 @@ void pg_migrate(db::postgres& on)
         }
         std::this_thread::sleep_for(std::chrono::milliseconds(50 * tries));
     }
+}
+
+pg_schema_version pg_look_at_schema(db::postgres& on)
+{
+    return {std::max<std::int64_t>(found_version(on), 0), static_cast<std::int64_t>(std::size(steps))};
 }
 
 bool pg_check_version(db::postgres& on)

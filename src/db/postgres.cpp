@@ -62,6 +62,10 @@ struct libpq
     DTBRIDGE_LIBPQ(PQcmdTuples);
     DTBRIDGE_LIBPQ(PQclear);
     DTBRIDGE_LIBPQ(PQserverVersion);
+    DTBRIDGE_LIBPQ(PQparameterStatus);
+    DTBRIDGE_LIBPQ(PQsslAttribute);
+    DTBRIDGE_LIBPQ(PQhost);
+    DTBRIDGE_LIBPQ(PQport);
 #undef DTBRIDGE_LIBPQ
 
     bool find_all()
@@ -76,7 +80,9 @@ struct libpq
                DTBRIDGE_LIBPQ(PQresultStatus) && DTBRIDGE_LIBPQ(PQresultErrorField) &&
                DTBRIDGE_LIBPQ(PQntuples) && DTBRIDGE_LIBPQ(PQnfields) && DTBRIDGE_LIBPQ(PQgetvalue) &&
                DTBRIDGE_LIBPQ(PQgetlength) && DTBRIDGE_LIBPQ(PQgetisnull) && DTBRIDGE_LIBPQ(PQcmdTuples) &&
-               DTBRIDGE_LIBPQ(PQclear) && DTBRIDGE_LIBPQ(PQserverVersion);
+               DTBRIDGE_LIBPQ(PQclear) && DTBRIDGE_LIBPQ(PQserverVersion) &&
+               DTBRIDGE_LIBPQ(PQparameterStatus) && DTBRIDGE_LIBPQ(PQsslAttribute) &&
+               DTBRIDGE_LIBPQ(PQhost) && DTBRIDGE_LIBPQ(PQport);
 #undef DTBRIDGE_LIBPQ
     }
 };
@@ -561,6 +567,21 @@ bool postgres::is_idle()
     // A server that shuts down says so and closes; a notice or a changed setting is no reason to part.
     return lib.PQconsumeInput(conn_) != 0 && lib.PQstatus(conn_) == CONNECTION_OK &&
            lib.PQisBusy(conn_) == 0 && (::poll(&p, 1, 0) <= 0);
+}
+
+postgres_peer postgres::peer() const
+{
+    const auto& lib = pq();
+    const auto said = [](const char* words) { return text::printable(words != nullptr ? words : "", 200); };
+    postgres_peer p;
+    const auto host = said(lib.PQhost(conn_));
+    p.is_socket = host.rfind('/', 0) == 0;
+    p.address =
+        p.is_socket ? host + "/.s.PGSQL." + said(lib.PQport(conn_)) : host + ":" + said(lib.PQport(conn_));
+    p.version = said(lib.PQparameterStatus(conn_, "server_version"));
+    p.tls_version = said(lib.PQsslAttribute(conn_, "protocol"));
+    p.cipher = said(lib.PQsslAttribute(conn_, "cipher"));
+    return p;
 }
 
 // ---- transaction

@@ -136,12 +136,104 @@ class OverPostgres(RigTest):
         self.assertIn("certificate verify failed", refused(at("localhost", pki.other_ca), "correct horse"))
         self.assertIn("does not match host name", refused(at("db.example", pki.ca) + "&hostaddr=127.0.0.1", "correct horse"))
         self.assertIn("password authentication failed", refused(at("localhost", pki.ca), "battery staple"))
+        found, text = self.check_connect(bridge)
+        self.assertIn("is it the password of this role", found["problem"])
         bridge.token("db.password", "correct horse")
+        found, text = self.check_connect(bridge)
+        self.assertTrue(found["ok"], found)
+        self.assertEqual(found["connected_to"], f"localhost:{server.port}")
+        self.assertRegex(found["tls"]["version"], r"^TLSv1\.[23]$")
+        self.assertIn(found["tls"]["version"] + ", " + found["tls"]["cipher"], text)
+        self.assertNotIn("correct horse", text)
         bridge.start()
         self.wait_for_all()
         self.assertEqual(server.sql("archive", "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) "
                                     "WHERE application_name = 'dtbridge'"), ["t"])
         self.assertNotIn("correct horse", bridge.log())
+
+    def check_connect(self, bridge):
+        """What check --connect says of the database, and all it prints."""
+        bridge.write()
+        said = run_cli("check", "--connect", "--json", config=bridge.config, timeout=60)
+        self.assertTrue(said.stdout, said.stderr)
+        answer = json.loads(said.stdout)
+        found = next(c for c in answer["checks"] if c["kind"] == "database")
+        self.assertEqual(said.returncode, 0 if answer["ok"] else 1)
+        if not found["ok"]:
+            self.assertFalse(answer["ok"])
+        text = run_cli("check", "--connect", config=bridge.config, timeout=60)
+        self.assertEqual(text.returncode, said.returncode)
+        return found, text.stdout.decode()
+
+    def test_check_looks_at_the_database(self):
+        bridge = self.bridge()
+        version = self.database.sql("archive", "SHOW server_version")[0]
+        found, text = self.check_connect(bridge)
+        self.assertTrue(found["ok"], found)
+        self.assertEqual(found["server_version"], version)
+        self.assertEqual(found["connected_to"], str(self.database.socket))
+        self.assertTrue(found["socket"])
+        self.assertTrue(found["read_write"])
+        self.assertFalse(found["standby"])
+        self.assertEqual(found["schema_version"], 0)
+        self.assertGreater(found["round_trip_ms"], 0)
+        self.assertIn("there is no schema dtbridge yet; the service may make it", text)
+        self.assertIn(f"PostgreSQL {version}, over a socket of this host", text)
+        self.assertEqual(self.database.sql("archive", "SELECT count(*) FROM pg_namespace WHERE nspname = 'dtbridge'"), ["0"])
+        bridge.start()
+        self.wait_for_all()
+        for by_service in (True, False):
+            found, text = self.check_connect(bridge)
+            self.assertTrue(found["ok"], found)
+            self.assertEqual(found["schema_version"], found["newest_schema_version"])
+            self.assertIn("the schema dtbridge is there", text)
+            if by_service:
+                bridge.stop()
+        bridge.destinations[0]["transport"] = "udp"  # which is not watched for three seconds
+        self.database.sql("archive", "UPDATE dtbridge.version SET version = 1")
+        self.assertIn("of an earlier version", self.check_connect(bridge)[1])
+
+        def refused(words, **now):
+            found, text = self.check_connect(bridge)
+            self.assertFalse(found["ok"], found)
+            self.assertIn(words, found["problem"])
+            self.assertIn(found["problem"], text)
+            self.assertIn("database archive: FAILED", text)
+            for key, value in now.items():
+                self.assertEqual(found[key], value)
+        self.database.sql("archive", "UPDATE dtbridge.version SET version = 99")
+        refused("written by a newer dtbridge", step="schema")
+        self.database.sql("archive", "ALTER DATABASE archive SET default_transaction_read_only = on")
+        refused("default_transaction_read_only", read_write=False, standby=False)
+        self.database.sql("postgres", "ALTER DATABASE archive RESET default_transaction_read_only")
+        self.database.sql("archive", "UPDATE dtbridge.version SET version = 1")
+        self.database.sql("archive", "CREATE ROLE weak LOGIN")
+        whole = bridge.archive["url"]
+        bridge.archive["url"] = whole.replace("user=test", "user=weak")
+        refused("GRANT USAGE, CREATE ON SCHEMA dtbridge TO weak", step="schema")
+        self.database.sql("archive", "GRANT USAGE, CREATE ON SCHEMA dtbridge TO weak")
+        refused("the tables belong to role test: connect as that one, or GRANT test TO weak")
+        self.database.sql("postgres", "CREATE DATABASE empty")
+        bridge.archive["url"] = whole.replace("/archive?user=test", "/empty?user=weak")
+        refused("CREATE SCHEMA dtbridge AUTHORIZATION weak")
+        bridge.archive["url"] = whole.replace("/archive?", "/nowhere?")
+        refused("create it", step="connect", connected_to="")
+        bridge.archive["url"] = whole
+        self.database.stop()
+        refused("does the server run", step="connect")
+
+    def test_check_names_a_standby(self):
+        self.database.stop()
+        (self.database.data / "standby.signal").touch()
+        self.database.start()
+        bridge = self.bridge()
+        found, text = self.check_connect(bridge)
+        self.assertFalse(found["ok"])
+        self.assertTrue(found["standby"])
+        self.assertIn("is a standby, which takes no writes: name the primary in [archive] url", found["problem"])
+        self.assertIn("a standby, read-only", text)
+        bridge.archive["url"] += "&target_session_attrs=read-write"
+        self.assertIn("name the primary", self.check_connect(bridge)[0]["problem"])
 
     def test_from_sqlite_to_postgresql_and_back(self):
         """What is exported and explained is the same byte for byte, and no destination gets anything twice."""

@@ -104,6 +104,15 @@ private:
     pg_result* result_;
 };
 
+/// Whom a connection reached. Texts are printable.
+struct postgres_peer
+{
+    std::string address;              ///< host:port, or the socket's path
+    std::string version;              ///< of the server, as it says
+    std::string tls_version, cipher;  ///< "" without TLS
+    bool is_socket = false;
+};
+
 /// One connection, used by one thread at a time.
 class postgres
 {
@@ -125,6 +134,7 @@ public:
     /// May be used for another job: connected, nothing open, and the server has said nothing unasked.
     bool is_idle();
     const std::string& place() const { return place_; }
+    postgres_peer peer() const;
 
 private:
     void wait_for(short events, std::chrono::steady_clock::time_point until);
