@@ -2,6 +2,7 @@
 
 #include <boost/asio/error.hpp>
 
+#include <dtbridge/async/cancelled.hpp>
 #include <dtbridge/core/log.hpp>
 #include <dtbridge/core/text.hpp>
 #include <dtbridge/core/time.hpp>
@@ -287,6 +288,7 @@ awaitable<void> delivery::impl::keep_connected()
         auto opened = co_await connector->connect(std::move(changed));
         if (!opened)
         {
+            co_await end_if_cancelled();
             failing(opened.error());
             co_await wait_to_retry(false);
             continue;

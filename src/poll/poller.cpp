@@ -1,5 +1,6 @@
 #include <utility>
 
+#include <dtbridge/async/cancelled.hpp>
 #include <dtbridge/core/log.hpp>
 #include <dtbridge/core/time.hpp>
 #include <dtbridge/poll/target.hpp>
@@ -93,6 +94,7 @@ awaitable<verdict> poller::impl::ask(exchange& wire, std::string target, intake&
         const net::duration limit = options.timeout;
         status.alive_at = own.steady;
         const outcome<net::http_response> r = co_await wire.get(std::move(request), in, limits, limit);
+        co_await end_if_cancelled();
         const instant then = now();
         status.bytes += in.bytes();
         status.answer_seconds.add(static_cast<double>(then.steady - own.steady) / 1000.0);
