@@ -22,7 +22,7 @@ awaitable<boost::json::object> service::impl::answer_check(boost::json::object r
     std::vector<config::destination> destination_list;
     for (const auto& [name, d] : destinations)
         destination_list.push_back(d.config);
-    auto targets = connect_targets(master_list, destination_list);
+    auto targets = connect_targets(config.archive.database, master_list, destination_list);
     const auto after = text_member(request, "after");
     std::erase_if(targets, [&](const auto& t) { return t.key <= after; });
     boost::json::object reply;

@@ -70,7 +70,8 @@ boost::json::array check_alone(const config::configuration& c)
 {
     asio::io_context io(1);
     task_group tasks(io.get_executor(), task_failed);
-    return run_alone(io, check_connections(tasks, connect_targets(c.masters, c.destinations)));
+    return run_alone(
+        io, check_connections(tasks, connect_targets(c.archive.database, c.masters, c.destinations)));
 }
 
 /// What the file names and the running service does not have yet.
@@ -86,6 +87,9 @@ void tell_differences(const config::configuration& c, const boost::json::array& 
         std::cerr << "note: the running service does not know the " << kind << " '" << name
                   << "' of the file yet: reload it (systemctl reload dtbridge)\n";
     };
+    if (!c.archive.database.url.empty() && !known("database", "archive"))
+        std::cerr << "note: the running service keeps its archives in files: [archive] url needs a restart "
+                     "(systemctl restart dtbridge)\n";
     for (const auto& m : c.masters)
     {
         if (!known("master", m.name))
@@ -186,7 +190,9 @@ int check(const arguments& args)
     const auto said =
         parse(args,
               "check",
-              {{"connect", "", "also signs in to each master and shakes hands with each destination"},
+              {{"connect",
+                "",
+                "also signs in to each master and shakes hands with each destination and the database"},
                {"json", "", "with --connect: what was found as one JSON object"}});
     if (!said)
         return exit_done;

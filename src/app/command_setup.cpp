@@ -319,7 +319,8 @@ int try_it(const session& s)
     become_owner(c.service.state_dir);
     asio::io_context io(1);
     task_group tasks(io.get_executor(), [](const std::string&, std::exception_ptr) {});
-    const auto checks = run_alone(io, check_connections(tasks, connect_targets(c.masters, c.destinations)));
+    const auto checks = run_alone(
+        io, check_connections(tasks, connect_targets(c.archive.database, c.masters, c.destinations)));
     print_checks(checks, std::cout);
     bool good = all_good(checks);
     for (const auto& d : c.destinations)

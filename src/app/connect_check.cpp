@@ -5,9 +5,12 @@
 
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include <dtbridge/archive/probe.hpp>
 #include <dtbridge/async/doorbell.hpp>
+#include <dtbridge/async/offload.hpp>
 #include <dtbridge/core/time.hpp>
 #include <dtbridge/net/connect_report.hpp>
 #include <dtbridge/poll/probe.hpp>
@@ -310,6 +313,68 @@ awaitable<boost::json::object> check_destination(const connect_target& target)
     co_return o;
 }
 
+std::string kind_of(const connect_target& t)
+{
+    if (!t.database.url.empty())
+        return "database";
+    return t.is_master ? "master" : "destination";
+}
+
+std::string name_of(const connect_target& t)
+{
+    if (!t.database.url.empty())
+        return "archive";
+    return t.is_master ? t.master.name : t.destination.name;
+}
+
+double milliseconds(std::int64_t us)
+{
+    return static_cast<double>(us) / 1000;
+}
+
+boost::json::object to_json(const database_report& r)
+{
+    boost::json::object o;
+    o["kind"] = "database";
+    o["name"] = "archive";
+    o["address"] = r.place;
+    o["ok"] = r.problem.empty();
+    o["problem"] = r.problem;
+    o["step"] = r.step;
+    o["connected_to"] = r.address;
+    if (r.address.empty())
+        return o;
+    o["connect_ms"] = milliseconds(r.connect_us);
+    o["server_version"] = r.server_version;
+    o["socket"] = r.is_socket;
+    if (!r.tls_version.empty())
+    {
+        boost::json::object tls;
+        tls["version"] = r.tls_version;
+        tls["cipher"] = r.cipher;
+        o["tls"] = std::move(tls);
+    }
+    if (r.step == "connect")
+        return o;
+    o["standby"] = r.is_standby;
+    o["read_write"] = !r.is_read_only;
+    o["round_trip_ms"] = milliseconds(r.round_trip_us);
+    if (r.newest_schema_version == 0)
+        return o;
+    o["schema_version"] = r.schema_version;
+    o["newest_schema_version"] = r.newest_schema_version;
+    return o;
+}
+
+awaitable<boost::json::object> check_database(const connect_target& target)
+{
+    // One of its own: what archives wait for may be what is wrong.
+    asio::thread_pool thread(1);
+    auto job = [database = target.database] { return probe_database(database); };
+    const auto report = co_await offload(thread.get_executor(), std::move(job));
+    co_return to_json(report);
+}
+
 /// Shared by the tasks: who asked may be gone before they are.
 struct check_run
 {
@@ -339,7 +404,12 @@ awaitable<void> work(std::shared_ptr<check_run> run)
     {
         const auto mine = run->next++;
         const auto& target = run->targets[mine];
-        if (target.is_master)
+        if (!target.database.url.empty())
+        {
+            auto found = co_await check_database(target);
+            run->results[mine] = std::move(found);
+        }
+        else if (target.is_master)
         {
             auto found = co_await check_master(target);
             run->results[mine] = std::move(found);
@@ -354,10 +424,18 @@ awaitable<void> work(std::shared_ptr<check_run> run)
 
 }  // namespace
 
-std::vector<connect_target> connect_targets(const std::vector<poll::master_options>& masters,
+std::vector<connect_target> connect_targets(const archive_database& database,
+                                            const std::vector<poll::master_options>& masters,
                                             const std::vector<config::destination>& destinations)
 {
     std::vector<connect_target> out;
+    if (!database.url.empty())
+    {
+        connect_target t;
+        t.key = "0";
+        t.database = database;
+        out.push_back(std::move(t));
+    }
     for (const auto& m : masters)
     {
         connect_target t;
@@ -406,8 +484,8 @@ awaitable<boost::json::array> check_connections(task_group& tasks, std::vector<c
         if (found.empty())
         {
             const auto& t = run->targets[i];
-            found["kind"] = t.is_master ? "master" : "destination";
-            found["name"] = t.is_master ? t.master.name : t.destination.name;
+            found["kind"] = kind_of(t);
+            found["name"] = name_of(t);
             found["ok"] = false;
             found["problem"] = "the check did not end in time";
         }

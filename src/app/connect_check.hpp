@@ -1,8 +1,9 @@
 #pragma once
 
-/// `check --connect`: signs in to masters and shakes hands with destinations, read-only, in parallel and with
-/// deadlines. Used by the running service (its credentials, its network) and by the command where none runs.
-/// What it finds is JSON, which `--json` prints as it is and connect_text.hpp turns into lines.
+/// `check --connect`: signs in to masters, shakes hands with destinations and looks at the database,
+/// read-only, in parallel and with deadlines. Used by the running service (its credentials, its network) and
+/// by the command where none runs. What it finds is JSON, which `--json` prints as it is and connect_text.hpp
+/// turns into lines.
 
 #include <cstdint>
 #include <string>
@@ -18,10 +19,11 @@
 namespace dtbridge::app
 {
 
-/// One master, or one address of a destination (of one to Kafka: all of them).
+/// The database of the archives, one master, or one address of a destination (of one to Kafka: all of them).
 struct connect_target
 {
-    std::string key;  ///< orders the targets and names one: "1/acme", "2/qradar/00"
+    std::string key;            ///< orders the targets and names one: "0", "1/acme", "2/qradar/00"
+    archive_database database;  ///< with an url: it is this
     poll::master_options master;
     std::int64_t master_skew = 0;  ///< ms that its clock is known to be ahead
     bool is_master = false;
@@ -34,7 +36,8 @@ struct connect_target
 inline constexpr std::size_t connect_chunk = 64;
 
 /// In the order in which they are checked and shown. skew: by a master's name, ms.
-std::vector<connect_target> connect_targets(const std::vector<poll::master_options>& masters,
+std::vector<connect_target> connect_targets(const archive_database& database,
+                                            const std::vector<poll::master_options>& masters,
                                             const std::vector<config::destination>& destinations);
 
 /// Checks all of them, at most 32 at once, each within about 20 s; answers one object each, in their order.

@@ -1,5 +1,6 @@
 #include "app/connect_text.hpp"
 
+#include <cstdio>
 #include <cstdlib>
 
 #include <boost/json/object.hpp>
@@ -146,12 +147,54 @@ void print_sign_in(const object& c, std::ostream& out)
     out << '\n';
 }
 
+std::string milliseconds_of(const object& c, std::string_view name)
+{
+    const auto* v = c.if_contains(name);
+    char words[32] = "";
+    if (v != nullptr && v->is_double())
+        std::snprintf(words, sizeof words, "%.1f ms", v->get_double());
+    return words;
+}
+
+void print_database(const object& c, std::ostream& out)
+{
+    if (const auto at = text_member(c, "connected_to"); !at.empty())
+    {
+        out << "  connected to " << at << " in " << milliseconds_of(c, "connect_ms") << ": PostgreSQL "
+            << text_member(c, "server_version");
+        if (flag_member(c, "socket"))
+            out << ", over a socket of this host";
+        else if (object_member(c, "tls") == nullptr)
+            out << ", not encrypted";
+        out << '\n';
+    }
+    print_tls(c, out);
+    if (!milliseconds_of(c, "round_trip_ms").empty())
+        out << "  " << (flag_member(c, "standby") ? "a standby, " : "")
+            << (flag_member(c, "read_write") ? "read-write" : "read-only") << ", a round trip takes "
+            << milliseconds_of(c, "round_trip_ms") << '\n';
+    if (!flag_member(c, "ok"))
+        return;
+    const auto version = number_member(c, "schema_version").value_or(0);
+    if (version == 0)
+        out << "  there is no schema dtbridge yet; the service may make it\n";
+    else if (version < number_member(c, "newest_schema_version").value_or(0))
+        out << "  the schema dtbridge is of an earlier version; the service brings it forward\n";
+    else
+        out << "  the schema dtbridge is there\n";
+}
+
 void print_check(const object& c, std::ostream& out)
 {
     const bool ok = flag_member(c, "ok");
     out << text_member(c, "kind") << ' ' << text_member(c, "name") << ": " << (ok ? "ok" : "FAILED") << '\n';
     if (const auto problem = text_member(c, "problem"); !problem.empty())
         out << "  " << problem << '\n';
+    if (text_member(c, "kind") == "database")
+    {
+        print_database(c, out);
+        return;
+    }
     print_way(c, out);
     print_tls(c, out);
     print_own_certificate(c, out);

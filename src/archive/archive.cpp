@@ -76,7 +76,10 @@ struct prune_progress
 class stored_archive : public archive, public std::enable_shared_from_this<stored_archive>
 {
 public:
-    stored_archive(std::shared_ptr<archive_pool::impl> pool, std::string master, any_store::access how);
+    stored_archive(std::shared_ptr<archive_pool::impl> pool,
+                   std::string master,
+                   any_store::access how,
+                   std::shared_ptr<const cluster::permit> lease = {});
 
     const std::string& master() const override { return master_; }
     awaitable<outcome<added>> add(archive_block block) override;
@@ -162,10 +165,13 @@ struct archive_pool::impl
     std::shared_ptr<db::postgres_pool> database;  ///< null: files
     pg_layout layout;
 
-    std::unique_ptr<any_store> make_store(const std::string& master, any_store::access how) const
+    std::unique_ptr<any_store> make_store(const std::string& master,
+                                          any_store::access how,
+                                          std::shared_ptr<const cluster::permit> lease) const
     {
         if (database)
-            return std::make_unique<pg_store>(master, folder + "/" + master, how, database, budget, layout);
+            return std::make_unique<pg_store>(
+                master, folder + "/" + master, how, database, budget, layout, std::move(lease));
         return std::make_unique<store>(folder + "/" + master, how, budget);
     }
 };
@@ -242,9 +248,11 @@ archive_block& archive_block::operator=(archive_block&& other) noexcept
 
 awaitable<outcome<std::shared_ptr<archive>>> archive::open(archive_pool& pool,
                                                            std::string master,
-                                                           std::string formerly)
+                                                           std::string formerly,
+                                                           std::shared_ptr<const cluster::permit> lease)
 {
-    auto made = std::make_shared<stored_archive>(pool.shared(), std::move(master), any_store::access::write);
+    auto made = std::make_shared<stored_archive>(
+        pool.shared(), std::move(master), any_store::access::write, std::move(lease));
     auto started = co_await made->start(std::move(formerly));
     if (!started)
         co_return started.error();
@@ -309,11 +317,12 @@ namespace
 
 stored_archive::stored_archive(std::shared_ptr<archive_pool::impl> pool,
                                std::string master,
-                               any_store::access how)
+                               any_store::access how,
+                               std::shared_ptr<const cluster::permit> lease)
     : pool_(std::move(pool)),
       master_(std::move(master)),
       strand_(asio::make_strand(pool_->worker)),
-      store_(pool_->make_store(master_, how))
+      store_(pool_->make_store(master_, how, std::move(lease)))
 {}
 
 awaitable<outcome<bool>> stored_archive::start(std::string formerly)

@@ -10,6 +10,7 @@
 #include "archive/block_codec.hpp"
 #include "archive/copying.hpp"
 #include "archive/digest.hpp"
+#include "archive/pg_leases.hpp"
 #include "archive/pg_schema.hpp"
 #include "archive/pg_store.hpp"
 #include "archive/store.hpp"
@@ -578,6 +579,7 @@ outcome<archive_copy> copy_archive_to_database(const std::string& folder,
         {
             auto c = pool->take();
             pg_migrate(*c);
+            pg_refuse_owned(*c, master);
         }
         const auto names = pg_archive_names(*pool);
         if (std::find(names.begin(), names.end(), master) != names.end())
@@ -594,8 +596,11 @@ outcome<archive_copy> copy_archive_to_database(const std::string& folder,
         db::connection source(folder + "/" + master + "/archive.db", to_read());
         const auto done = pg_copier(source, target, progress).run();
         auto c = pool->take();
+        db::postgres_transaction whole(*c);
+        pg_refuse_owned(*c, master);
         c->run("UPDATE dtbridge.master SET name = $1 WHERE name = $2",
                db::parameters().add(master).add(draft));
+        whole.commit();
         return done;
     }
     catch (const db::error& e)

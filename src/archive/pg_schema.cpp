@@ -1,5 +1,6 @@
 #include "archive/pg_schema.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <mutex>
 #include <string>
@@ -187,7 +188,26 @@ constexpr const char* first_step[] = {
     R"(CREATE INDEX difference_order ON dtbridge.difference(master, n))",
 };
 
-constexpr std::span<const char* const> steps[] = {first_step};
+// Which bridges there are and which master each has (cluster/lease_store.hpp). Times are ms by the server's
+// clock. A row of lease outlives its master's archive, so that no number is given twice.
+constexpr const char* second_step[] = {
+    R"(CREATE TABLE dtbridge.bridge(
+    name    text PRIMARY KEY,
+    session text NOT NULL,
+    expires bigint NOT NULL,
+    state   text NOT NULL))",
+    // UNIQUE(master, number): a writer's lock FOR KEY SHARE keeps number, and nothing else, as it is.
+    R"(CREATE TABLE dtbridge.lease(
+    master  text PRIMARY KEY,
+    owner   text,
+    session text,
+    number  bigint NOT NULL,
+    expires bigint NOT NULL,
+    UNIQUE(master, number)))",
+    R"(CREATE INDEX lease_session ON dtbridge.lease(session))",
+};
+
+constexpr std::span<const char* const> steps[] = {first_step, second_step};
 
 /// -1: there is nothing yet.
 std::int64_t found_version(db::postgres& on)
@@ -255,6 +275,9 @@ bool was_faster(const db::postgres_error& e)
 
 void pg_migrate(db::postgres& on)
 {
+    // Where there is nothing to do nobody waits for another connection.
+    if (found_version(on) == static_cast<std::int64_t>(std::size(steps)))
+        return;
     // All masters of this process open at once when it starts; other bridges may do the same.
     static std::mutex one_at_a_time;
     std::lock_guard lock(one_at_a_time);
@@ -271,6 +294,11 @@ void pg_migrate(db::postgres& on)
         }
         std::this_thread::sleep_for(std::chrono::milliseconds(50 * tries));
     }
+}
+
+pg_schema_version pg_look_at_schema(db::postgres& on)
+{
+    return {std::max<std::int64_t>(found_version(on), 0), static_cast<std::int64_t>(std::size(steps))};
 }
 
 bool pg_check_version(db::postgres& on)

@@ -10,6 +10,7 @@
 #include "archive/block_codec.hpp"
 #include "archive/digest.hpp"
 #include "archive/folder.hpp"
+#include "archive/pg_leases.hpp"
 #include "archive/pg_schema.hpp"
 #include "archive/set_aside.hpp"
 
@@ -48,13 +49,15 @@ pg_store::pg_store(std::string master,
                    access how,
                    std::shared_ptr<db::postgres_pool> pool,
                    std::shared_ptr<archive_budget> budget,
-                   pg_layout layout)
+                   pg_layout layout,
+                   std::shared_ptr<const cluster::permit> lease)
     : master_(std::move(master)),
       folder_(std::move(folder)),
       access_(how),
       pool_(std::move(pool)),
       budget_(std::move(budget)),
       layout_(layout),
+      lease_(std::move(lease)),
       path_(pool_->place() + ", master " + master_),
       blocks_(budget_->blocks)
 {
@@ -86,7 +89,7 @@ void pg_store::refresh()
 void pg_store::recover_from(const failure& f)
 {
     if (f.code == errc::disk_full || f.code == errc::over_limit || f.code == errc::malformed ||
-        f.code == errc::not_found)
+        f.code == errc::not_found || f.code == errc::lease_lost)
         return;
     // Whether the last commit was made is not known, nor whether it is the same server that answers next: a
     // replica that took over may lack what was committed last.
@@ -104,10 +107,16 @@ void pg_store::take_over(const std::string& formerly)
         rename_folder(before, folder_);
     auto c = pool_->take();
     pg_migrate(*c);
-    c->run(
-        "UPDATE dtbridge.master SET name = $1 WHERE name = $2 AND NOT EXISTS(SELECT 1 FROM dtbridge.master "
-        "WHERE name = $1)",
-        db::parameters().add(master_).add(formerly));
+    const auto names = db::parameters().add(master_).add(formerly);
+    const auto to_rename = "name = $2 AND NOT EXISTS(SELECT 1 FROM dtbridge.master WHERE name = $1)";
+    if (c->run(std::string("SELECT 1::bigint FROM dtbridge.master WHERE ") + to_rename, names).empty())
+        return;
+    db::postgres_transaction renamed(*c);
+    hold_lease(*c);
+    // A bridge that has the master by its old name would go on writing.
+    pg_refuse_owned(*c, formerly, lease_ ? lease_->session() : "");
+    c->run(std::string("UPDATE dtbridge.master SET name = $1 WHERE ") + to_rename, names);
+    renamed.commit();
 }
 
 void pg_store::open()
@@ -135,11 +144,17 @@ void pg_store::open()
                                      path_ + ": \"" + place +
                                          "\" cannot be the name of a schema: at most 63 of a-z, 0-9 and -"));
             db::postgres_transaction made(*c);
+            hold_lease(*c);
             make_partitions(*c, place);
             made.commit();
         }
     }
     connect();
+    if (access_ == access::write && !lease_)
+    {
+        auto c = pool_->take();
+        pg_refuse_owned(*c, master_);
+    }
 }
 
 void pg_store::make_partitions(db::postgres& on, const std::string& place)
@@ -287,8 +302,24 @@ void pg_store::load(db::postgres& on)
     known_.keys = std::move(keys);
 }
 
+void pg_store::raise_lease_lost() const
+{
+    throw db::error(fail(errc::lease_lost,
+                         path_ + ": this bridge's lease on the master is over, so nothing was written"));
+}
+
+void pg_store::hold_lease(db::postgres& on)
+{
+    if (!lease_)
+        pg_refuse_owned(on, master_);
+    else if (!pg_hold_lease(on, *lease_))
+        raise_lease_lost();
+}
+
 void pg_store::enter(db::postgres& on)
 {
+    hold_lease(on);
+    // A writer without a lease, a server that lost commits.
     const auto row = on.run("SELECT last_seq FROM dtbridge.master WHERE id = $1 FOR UPDATE", ours());
     if (!row.empty() && row.integer(0, 0) == known_.last_seq)
         return;
@@ -940,6 +971,7 @@ bool pg_erase_archive(db::postgres_pool& pool, const std::string& master)
     if (!pg_check_version(*c))
         return false;
     db::postgres_transaction all(*c);
+    pg_refuse_owned(*c, master);
     const auto r = c->run("SELECT id, place FROM dtbridge.master WHERE name = $1 FOR UPDATE",
                           db::parameters().add(master));
     if (r.empty())

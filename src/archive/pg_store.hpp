@@ -1,7 +1,7 @@
 #pragma once
 
 /// One master's archive in PostgreSQL. Every statement is short and names the master; every transaction that
-/// writes goes through write(), which locks the master's row first: there a lease will be checked.
+/// writes goes through write(), which first checks the master's lease and locks the master's row.
 
 #include <chrono>
 #include <cstdint>
@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <dtbridge/archive/archive.hpp>
+#include <dtbridge/cluster/permit.hpp>
 #include <dtbridge/db/postgres.hpp>
 
 #include "archive/any_store.hpp"
@@ -40,7 +41,8 @@ public:
              access how,
              std::shared_ptr<db::postgres_pool> pool,
              std::shared_ptr<archive_budget> budget,
-             pg_layout layout);
+             pg_layout layout,
+             std::shared_ptr<const cluster::permit> lease = {});
     ~pg_store() override;
 
     void take_over(const std::string& formerly) override;
@@ -116,8 +118,13 @@ private:
     /// A connection, and what is known of the archive if it is not yet (or, for a reader, of this moment).
     db::postgres_pool::borrowed connect();
     void load(db::postgres& on);
-    /// Locks the master's row for the transaction and checks that nobody else wrote.
+    /// The lease of this archive, for the transaction: nobody takes the master over before it ends. Throws
+    /// errc::lease_lost where it is not this one any more, errc::locked where there is none and a bridge has
+    /// one.
+    void hold_lease(db::postgres& on);
+    /// The same, locks the master's row for the transaction, and checks that nobody else wrote.
     void enter(db::postgres& on);
+    [[noreturn]] void raise_lease_lost() const;
     /// body(connection) in a transaction, again where two of them met. What body changes outside of the
     /// database it sets anew each time.
     template <class F>
@@ -178,6 +185,7 @@ private:
     std::shared_ptr<db::postgres_pool> pool_;
     std::shared_ptr<archive_budget> budget_;
     const pg_layout layout_;
+    const std::shared_ptr<const cluster::permit> lease_;
     const std::string path_;
     std::mutex busy_;
     known_facts known_;

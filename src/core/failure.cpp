@@ -50,6 +50,8 @@ public:
                 return "refused";
             case errc::unsupported:
                 return "not supported";
+            case errc::lease_lost:
+                return "the master is not this bridge's any more";
         }
         return "unknown error " + std::to_string(value);
     }

@@ -29,7 +29,8 @@ constexpr std::size_t most_idle = 16;
 
 // Of PostgreSQL's catalogue (pg_type.dat), the same in everything that speaks its protocol.
 constexpr unsigned type_bool = 16, type_bytea = 17, type_int8 = 20, type_text = 25;
-constexpr unsigned type_bool_array = 1000, type_bytea_array = 1001, type_int8_array = 1016;
+constexpr unsigned type_bool_array = 1000, type_bytea_array = 1001, type_text_array = 1009,
+                   type_int8_array = 1016;
 
 /// Functions that PostgreSQL 13's libpq has.
 struct libpq
@@ -61,6 +62,10 @@ struct libpq
     DTBRIDGE_LIBPQ(PQcmdTuples);
     DTBRIDGE_LIBPQ(PQclear);
     DTBRIDGE_LIBPQ(PQserverVersion);
+    DTBRIDGE_LIBPQ(PQparameterStatus);
+    DTBRIDGE_LIBPQ(PQsslAttribute);
+    DTBRIDGE_LIBPQ(PQhost);
+    DTBRIDGE_LIBPQ(PQport);
 #undef DTBRIDGE_LIBPQ
 
     bool find_all()
@@ -75,7 +80,9 @@ struct libpq
                DTBRIDGE_LIBPQ(PQresultStatus) && DTBRIDGE_LIBPQ(PQresultErrorField) &&
                DTBRIDGE_LIBPQ(PQntuples) && DTBRIDGE_LIBPQ(PQnfields) && DTBRIDGE_LIBPQ(PQgetvalue) &&
                DTBRIDGE_LIBPQ(PQgetlength) && DTBRIDGE_LIBPQ(PQgetisnull) && DTBRIDGE_LIBPQ(PQcmdTuples) &&
-               DTBRIDGE_LIBPQ(PQclear) && DTBRIDGE_LIBPQ(PQserverVersion);
+               DTBRIDGE_LIBPQ(PQclear) && DTBRIDGE_LIBPQ(PQserverVersion) &&
+               DTBRIDGE_LIBPQ(PQparameterStatus) && DTBRIDGE_LIBPQ(PQsslAttribute) &&
+               DTBRIDGE_LIBPQ(PQhost) && DTBRIDGE_LIBPQ(PQport);
 #undef DTBRIDGE_LIBPQ
     }
 };
@@ -139,6 +146,19 @@ std::string array_header(unsigned type, std::size_t n, bool has_nulls)
     return out;
 }
 
+/// Strings is std::string or std::string_view.
+template <class Strings>
+std::string array_of(unsigned type, const std::vector<Strings>& v)
+{
+    auto out = array_header(type, v.size(), false);
+    for (const auto& s : v)
+    {
+        append_big_endian(out, static_cast<std::uint32_t>(s.size()));
+        out.append(s);
+    }
+    return out;
+}
+
 std::string eight_bytes(std::int64_t v)
 {
     std::string out;
@@ -175,10 +195,10 @@ error_code code_of(const std::string& sqlstate)
 }
 
 /// Class 08 and the server's own going: 57P01 shut down, 57P02 crashed, 57P03 starts, 57P05 idle for too
-/// long.
+/// long, 25P03 that in a transaction.
 bool is_gone(const std::string& sqlstate)
 {
-    return sqlstate.rfind("08", 0) == 0 || sqlstate.rfind("57P0", 0) == 0;
+    return sqlstate.rfind("08", 0) == 0 || sqlstate.rfind("57P0", 0) == 0 || sqlstate == "25P03";
 }
 
 void ignore_notice(void*, const char*) {}
@@ -268,13 +288,12 @@ parameters& parameters::flags(const std::vector<bool>& v)
 
 parameters& parameters::blobs(const std::vector<std::string_view>& v)
 {
-    auto out = array_header(type_bytea, v.size(), false);
-    for (const auto b : v)
-    {
-        append_big_endian(out, static_cast<std::uint32_t>(b.size()));
-        out.append(b);
-    }
-    return own(type_bytea_array, std::move(out));
+    return own(type_bytea_array, array_of(type_bytea, v));
+}
+
+parameters& parameters::add(const std::vector<std::string>& v)
+{
+    return own(type_text_array, array_of(type_text, v));
 }
 
 // ---- rows
@@ -548,6 +567,21 @@ bool postgres::is_idle()
     // A server that shuts down says so and closes; a notice or a changed setting is no reason to part.
     return lib.PQconsumeInput(conn_) != 0 && lib.PQstatus(conn_) == CONNECTION_OK &&
            lib.PQisBusy(conn_) == 0 && (::poll(&p, 1, 0) <= 0);
+}
+
+postgres_peer postgres::peer() const
+{
+    const auto& lib = pq();
+    const auto said = [](const char* words) { return text::printable(words != nullptr ? words : "", 200); };
+    postgres_peer p;
+    const auto host = said(lib.PQhost(conn_));
+    p.is_socket = host.rfind('/', 0) == 0;
+    p.address =
+        p.is_socket ? host + "/.s.PGSQL." + said(lib.PQport(conn_)) : host + ":" + said(lib.PQport(conn_));
+    p.version = said(lib.PQparameterStatus(conn_, "server_version"));
+    p.tls_version = said(lib.PQsslAttribute(conn_, "protocol"));
+    p.cipher = said(lib.PQsslAttribute(conn_, "cipher"));
+    return p;
 }
 
 // ---- transaction

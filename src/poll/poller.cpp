@@ -407,7 +407,9 @@ void poller::impl::report(const verdict& v, std::int64_t wait)
     logged = v.kind;
     logged_at = steady;
     const bool needs_hand = v.what == reaction::retry_slowly || v.kind == answer_kind::archive_failed;
-    log::write(needs_hand ? log::level::error : log::level::warning,
+    log::write(v.quiet      ? log::level::info
+               : needs_hand ? log::level::error
+                            : log::level::warning,
                "poll",
                options.name,
                v.words,

@@ -35,6 +35,36 @@ def throughput(breaches, repetitions, names):
     return out
 
 
+def beside(breaches, repetitions, masters):
+    """The archive in SQLite and in PostgreSQL, one after the other in the same run."""
+    out = {}
+    for name, where in (("SQLite", False), ("PostgreSQL", True)):
+        runs = [way.archive_way(breaches, database=where) for _ in range(repetitions)]
+        out[name] = {part: sorted((r[part] for r in runs), key=lambda r: r["cpu"])[len(runs) // 2] for part in ("append", "read_on")}
+        out[name]["rest"] = way.at_rest(masters, database=where)
+    return out
+
+
+def print_beside(breaches, said):
+    print(f"\n{breaches} breaches of {way.SIZE} bytes from one master through the archive to a collector, medians; then from the archive alone\n"
+          f"{'archive':<12} {'part':<8} {'breaches/s':>11} {'us CPU':>7} {'server us':>10} {'statements':>11} {'transactions':>13} {'WAL bytes':>10}   "
+          "the last three a breach")
+    for name, parts in said.items():
+        for part in ("append", "read_on"):
+            r = parts[part]
+            server = [f"{r['server_cpu'] * 1e6 / breaches:10.1f} {r['server_statements'] / breaches:11.4f} "
+                      f"{r['server_transactions'] / breaches:13.4f} {r['server_wal'] / breaches:10.0f}"] if "server_cpu" in r else []
+            print(f"{name:<12} {part:<8} {breaches / r['wall']:11.0f} {r['cpu'] * 1e6 / breaches:7.1f}", *server)
+    for name, parts in said.items():
+        r = parts["rest"]
+        line = f"{name}: {r['masters']} masters without news, every 10 s: {100 * r['cpu'] / r['wall']:.2f} % of a core"
+        if "server_cpu" in r:
+            per_master = r["wall"] * r["masters"]
+            line += (f", the server {100 * r['server_cpu'] / r['wall']:.2f} %; a master and second {r['server_statements'] / per_master:.4f} statements, "
+                     f"{r['server_transactions'] / per_master:.4f} transactions, {r['server_wal'] / per_master:.1f} bytes of WAL")
+        print(line, flush=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--breaches", type=int, default=50_000)
@@ -42,10 +72,15 @@ def main():
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--part", nargs="*", default=["throughput", "latency", "idle", "masters", "fairness"])
     parser.add_argument("--row", nargs="*", default=list(ROWS), help="rows of the throughput: " + ", ".join(ROWS))
+    parser.add_argument("--database", action="store_true", help="only the archive in SQLite beside one in PostgreSQL")
     parser.add_argument("--json", help="writes the figures there, too")
     args = parser.parse_args()
     said = {"machine": way.yardstick()["machine"]}
     print(f"CPU of the bridge's process alone (utime + stime); machine: {said['machine']}")
+    if args.database:
+        args.part = []
+        said["database"] = beside(args.breaches, args.repetitions, args.masters)
+        print_beside(args.breaches, said["database"])
     if "throughput" in args.part:
         rows = said["throughput"] = throughput(args.breaches, args.repetitions, args.row)
         print(f"\n{args.breaches} breaches of {way.SIZE} bytes from one master, medians of {args.repetitions}\n"

@@ -12,6 +12,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[2]
 os.environ.setdefault("DTBRIDGE_BUILD", str(SOURCE / "build" / "bench"))
 sys.path.insert(0, str(SOURCE / "tests" / "integration"))
 from rig import BUILD, Bridge, Folder, Pki, Simulator, wait_until  # noqa: E402
+from rig.postgres import Postgres  # noqa: E402
 
 SIZE = 5000
 PATIENCE = 900
@@ -58,9 +59,10 @@ class Way:
     """with Way(..) as w: w.start(); everything is stopped and removed at the end."""
 
     def __init__(self, masters=1, transport="tcp", form="cef", master_tls=False, gzip=False, interval="10s", rules="", destination=None,
-                 master=None, **simulator):
+                 master=None, database=False, **simulator):
+        """database: the archive is in a PostgreSQL of its own, with fsync."""
         self.folder = Folder("dtbridge-bench-")
-        self.sim = self.sink = self.bridge = None
+        self.sim = self.sink = self.bridge = self.database = None
         self.others = []
         try:
             pki = Pki(self.folder / "pki") if transport == "tls" else None
@@ -70,6 +72,9 @@ class Way:
             self.sink = Sink(pki)
             self.bridge = Bridge(self.folder.path)
             self.bridge.service["log_level"] = "info"
+            if database:
+                self.database = Postgres(measured=True)
+                self.bridge.archive = {"url": self.database.url}
             self._of_a_master = {"interval": interval, "backfill": "26h", "timeout": f"{PATIENCE}s", "reconcile_interval": "24h",
                                  **(master or {})}
             for i in range(masters):
@@ -100,6 +105,8 @@ class Way:
                 thing.stop()
         if self.sink:
             self.sink.close()
+        if self.database:
+            self.database.close()
         self.folder.close()
 
     def start(self):
@@ -142,6 +149,53 @@ class Way:
         """Until the master was asked so often; before that nothing of note was done."""
         wait_until(lambda: self.sim.state(False)["requests_by_path"].get("/modelbreaches", 0) >= requests, PATIENCE,
                    f"{requests} requests for /modelbreaches")
+
+
+class Meter:
+    """What the bridge, and the database where there is one, used from here to use()."""
+
+    def __init__(self, w):
+        self.w = w
+        self.cpu, self.began, self.server = self._of()
+
+    def _of(self):
+        d = self.w.database
+        return self.w.exact_cpu(), time.monotonic(), {"cpu": d.cpu_seconds(), **d.worked()} if d else {}
+
+    def use(self):
+        cpu, now, server = self._of()
+        return {"cpu": cpu - self.cpu, "wall": now - self.began, **{"server_" + k: v - self.server[k] for k, v in server.items()}}
+
+
+def archive_way(breaches, **way):
+    """{"append", "read_on"}: a backlog of one master to its collector, and then the same for a new destination, all of it from the
+    archive. Of the second, starting is part."""
+    with Way(generate=breaches, span="20h", interval="1h", **way) as w:
+        w.sim.fault("slow", seconds=2, count=1)
+        w.start()
+        w.wait_asked(1)
+        time.sleep(0.5)
+        meter = Meter(w)
+        wait_until(lambda: w.sink.count() >= breaches, PATIENCE, "breaches are missing at the sink", every=0.05)
+        append = meter.use()
+        w.wait_delivered(breaches)
+        w.bridge.stop()
+        w.bridge.destinations[0]["name"] = "again"
+        began = time.monotonic()
+        w.start()
+        wait_until(lambda: w.sink.count() >= 2 * breaches, PATIENCE, "breaches are missing at the sink", every=0.05)
+        return {"append": append, "read_on": {"cpu": w.exact_cpu(), "wall": time.monotonic() - began}}
+
+
+def at_rest(masters, seconds=60, warm_up=30, **way):
+    """What masters without news cost, polled every 10 s."""
+    with Way(masters=masters, generate=0, **way) as w:
+        w.start()
+        w.wait_asked(masters)
+        time.sleep(warm_up)
+        meter = Meter(w)
+        time.sleep(seconds)
+        return {"masters": masters, **meter.use()}
 
 
 def backlog(breaches, **way):

@@ -19,11 +19,11 @@ MAY_INCLUDE = {
     "config": {"core", "toml", "rules", "format"},  # and the options of every module, see OPTIONS
     "net": {"core", "async"},
     "db": {"core"},
-    "archive": {"core", "async", "db"},
+    "archive": {"core", "async", "db", "cluster"},  # the leases of its masters
     "cluster": {"core"},
     "poll": {"core", "async", "net", "archive"},
-    "transport": {"core", "async", "net"},
-    "deliver": {"core", "async", "archive", "rules", "format", "transport"},
+    "transport": {"core", "async", "net", "cluster"},  # cluster: a master's lease, asked before each write
+    "deliver": {"core", "async", "archive", "cluster", "rules", "format", "transport"},
     "web": {"core", "async", "net", "archive", "rules", "format"},  # net: TLS on the listening side
     "app": {"core", "async", "rules", "format", "tune", "config", "net", "db", "archive", "cluster", "poll", "transport", "deliver", "web"},
 }

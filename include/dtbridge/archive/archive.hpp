@@ -31,6 +31,11 @@ namespace dtbridge
 namespace asio = boost::asio;
 using asio::awaitable;
 
+namespace cluster
+{
+class permit;
+}
+
 /// One element as it was received, ready for the archive.
 struct archive_element
 {
@@ -328,15 +333,22 @@ public:
     /// formerly: an existing archive of that name is renamed first, unless master has one (then formerly
     /// stays, an orphan); no archive object of that name may be open. One object per master and process.
     /// close() before the last reference goes, else the file is closed where that happens.
-    static awaitable<outcome<std::shared_ptr<archive>>> open(archive_pool& pool,
-                                                             std::string master,
-                                                             std::string formerly);
+    /// lease, in a database: of the master, held. Opened after it was taken, and anew for every other one:
+    /// what is known of the archive is what the database holds from then on. Whatever writes answers
+    /// errc::lease_lost, and writes nothing, once the lease is no longer this one. Without one, whatever
+    /// writes answers errc::locked while a bridge has a lease on master, and names it.
+    static awaitable<outcome<std::shared_ptr<archive>>> open(
+        archive_pool& pool,
+        std::string master,
+        std::string formerly,
+        std::shared_ptr<const cluster::permit> lease = {});
     /// For commands beside a running service: errc::not_found where there is none, nothing is created or
     /// brought forward, all that writes answers errc::refused, and every answer is of the moment.
     static awaitable<outcome<std::shared_ptr<archive>>> open_to_read(archive_pool& pool, std::string master);
     /// The masters that have an archive, in order.
     static awaitable<outcome<std::vector<std::string>>> names(archive_pool& pool);
-    /// Deletes all of a master for good; nothing may have it open. False where there was nothing.
+    /// Deletes all of a master for good; nothing may have it open (errc::locked where a bridge has a lease on
+    /// it). False where there was nothing.
     static awaitable<outcome<bool>> erase(archive_pool& pool, std::string master);
     virtual ~archive() = default;
 

@@ -47,6 +47,7 @@ enum class errc {
     not_found,
     refused,  ///< the peer answered no
     unsupported,
+    lease_lost,  ///< the master is not this bridge's any more; nothing was written
 };
 
 const boost::system::error_category& error_category();

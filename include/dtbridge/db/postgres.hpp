@@ -60,6 +60,7 @@ public:
     parameters& bytes(std::string_view v);
     parameters& add(const std::vector<std::int64_t>& v);  ///< bigint[]
     parameters& add(const std::vector<std::optional<std::int64_t>>& v);
+    parameters& add(const std::vector<std::string>& v);         ///< text[]; UTF-8 without NUL
     parameters& flags(const std::vector<bool>& v);              ///< boolean[]
     parameters& blobs(const std::vector<std::string_view>& v);  ///< bytea[]
 
@@ -103,6 +104,15 @@ private:
     pg_result* result_;
 };
 
+/// Whom a connection reached. Texts are printable.
+struct postgres_peer
+{
+    std::string address;              ///< host:port, or the socket's path
+    std::string version;              ///< of the server, as it says
+    std::string tls_version, cipher;  ///< "" without TLS
+    bool is_socket = false;
+};
+
 /// One connection, used by one thread at a time.
 class postgres
 {
@@ -119,9 +129,12 @@ public:
     {
         return run(sql.c_str(), values);
     }
+    /// Each later statement has this long.
+    void limit_to(std::chrono::milliseconds limit) { limit_ = limit; }
     /// May be used for another job: connected, nothing open, and the server has said nothing unasked.
     bool is_idle();
     const std::string& place() const { return place_; }
+    postgres_peer peer() const;
 
 private:
     void wait_for(short events, std::chrono::steady_clock::time_point until);

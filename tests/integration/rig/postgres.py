@@ -26,9 +26,9 @@ def programs():
 class Postgres:
     """p = Postgres(); p.url; p.stop(); p.start()
 
-    pki: also on loopback, by TLS and password alone."""
+    pki: also on loopback, by TLS and password alone. measured: as one in earnest is, and it counts its statements."""
 
-    def __init__(self, pki=None, password=None):
+    def __init__(self, pki=None, password=None, measured=False):
         self.bin = programs()
         if self.bin is None:
             raise unittest.SkipTest("no PostgreSQL is installed")
@@ -44,6 +44,10 @@ class Postgres:
         self.data = self.folder / "data"
         self.port = free_port() if pki else 5432
         self.settings = ["-p", str(self.port), "-c", "listen_addresses=" + ("127.0.0.1" if pki else "")]
+        if measured:
+            self.settings += ["-c", "shared_preload_libraries=pg_stat_statements"]
+        else:
+            self.settings += ["-c", "fsync=off"]
         self.starts = 0
         self.process = None
         subprocess.run([*self.as_user, self.bin / "initdb", "-D", self.data, "-U", "test", "-A", "trust", "-E", "UTF8",
@@ -60,6 +64,8 @@ class Postgres:
         if password:
             self.sql("postgres", f"ALTER ROLE test PASSWORD '{password}'")
         self.sql("postgres", "CREATE DATABASE archive")
+        if measured:
+            self.sql("postgres", "CREATE EXTENSION pg_stat_statements")
         self.url = f"postgresql:///archive?user=test&host={self.folder.path}&port={self.port}"
 
     @property
@@ -70,7 +76,7 @@ class Postgres:
         self.starts += 1
         self.process = Process(f"postgres-{self.starts}",
                                [*self.as_user, self.bin / "postgres", "-D", self.data, "-k", self.folder.path,
-                                *self.settings, "-c", "fsync=off"], self.logs.path, cwd="/")
+                                *self.settings], self.logs.path, cwd="/")
         wait_until(lambda: self.ready(), 30, lambda: "PostgreSQL does not start: " + self.process.err()[-2000:])
 
     def ready(self):
@@ -89,6 +95,23 @@ class Postgres:
         if done.returncode != 0:
             raise AssertionError(done.stderr)
         return done.stdout.splitlines()
+
+    def cpu_seconds(self):
+        """Of the server and all its processes, those that have ended included."""
+        def of(pid, fields):
+            # Behind the name, which may hold anything: state, parent, ..
+            after = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            return sum(int(after[i - 3]) for i in fields)
+        pid = self.process.pid
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return (of(pid, (14, 15, 16, 17)) + sum(of(c, (14, 15)) for c in children)) / os.sysconf("SC_CLK_TCK")
+
+    def worked(self):
+        """{"statements", "transactions", "wal"} of the archive since the start; BEGIN and COMMIT are statements."""
+        row = self.sql("postgres", "SELECT coalesce(sum(calls), 0), coalesce(sum(calls) FILTER (WHERE query = 'COMMIT' OR query = 'ROLLBACK'), 0), "
+                       "pg_current_wal_lsn() - '0/0'::pg_lsn FROM pg_stat_statements AS s JOIN pg_database AS d ON d.oid = s.dbid WHERE "
+                       "d.datname = 'archive'")[0].split("|")
+        return {"statements": int(row[0]), "transactions": int(row[1]), "wal": int(row[2])}
 
     def close(self):
         if self.process is not None and self.process.alive():
