@@ -71,6 +71,13 @@ awaitable<boost::json::object> service::impl::answer_backfill(boost::json::objec
         co_return refusal("no master is named '" + name + "' in the running service", true);
     if (!from || !to || *from >= *to)
         co_return refusal("a back-fill needs from and to, from before to");
+    if (!owns(m->second))
+    {
+        co_await ask_bridges();
+        const auto by = bridges->owner_of(name);
+        co_return refusal(name + ": another bridge works for it" + (by.empty() ? "" : ", " + by) +
+                          "; ask for the back-fill there");
+    }
     if (!m->second.store)
         co_return refusal(name + ": its archive is not open: " + m->second.error);
     if (paused)

@@ -58,7 +58,7 @@ awaitable<boost::json::object> service::impl::answer_replay(boost::json::object 
     if (replaying.contains(name))
         co_return refusal("a replay to " + name + " is under way already; one at a time");
     const auto wanted = text_member(request, "master");
-    const auto& served = at->second.config.options.masters;
+    const auto served = at->second.config.options.masters;
     if (!wanted.empty() && std::find(served.begin(), served.end(), wanted) == served.end())
         co_return refusal("destination " + name + " gets no breaches of a master named '" + wanted + "'",
                           true);
@@ -68,13 +68,20 @@ awaitable<boost::json::object> service::impl::answer_replay(boost::json::object 
         const auto m = masters.find(each);
         if ((!wanted.empty() && each != wanted) || m == masters.end())
             continue;
-        if (!m->second.store)
-            co_return refusal("the archive of " + each + " cannot be read: " + m->second.error);
-        parts.push_back(
-            replay_part{m->second.store, to_master_info(m->second.options), inventories.of(each)});
+        auto readable = co_await readable_archive(each);
+        if (!readable)
+            co_return refusal("the archive of " + each + " cannot be read: " + readable.error().detail);
+        const auto still = masters.find(each);
+        if (still != masters.end())
+            parts.push_back(
+                replay_part{*readable, to_master_info(still->second.options), inventories.of(each)});
     }
     const mark only_one(replaying, name);
-    auto with = to_settings(at->second.config);
+    // A reload may have come in between.
+    const auto to = destinations.find(name);
+    if (to == destinations.end())
+        co_return refusal("no destination is named '" + name + "' in the running service", true);
+    auto with = to_settings(to->second.config);
     auto order = to_replay_order(request);
     const auto per_second = static_cast<double>(number_member(request, "pace").value_or(0));
     back_to_asker asking(back);

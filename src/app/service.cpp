@@ -34,6 +34,7 @@ constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
 // A clean stop takes at most 5 s (TimeoutStopSec and the contract): 1 s for polls, then the deliveries.
 constexpr auto polls_limit = 1s;
 constexpr auto deliveries_limit = 4s;
+constexpr auto leave_limit = 2s;
 constexpr auto reopen_interval = 60s;
 constexpr auto space_interval = 60s;
 constexpr auto retention_interval = std::chrono::hours(1);
@@ -70,6 +71,7 @@ outcome<bool> service::impl::prepare()
     store = std::move(*opened);
     pool = std::make_unique<archive_pool>(
         worker, config.service.state_dir + "/masters", config.archive.database);
+    share_masters();
     start_control();
     return true;
 }
@@ -95,27 +97,32 @@ void service::impl::start_control()
 awaitable<void> service::impl::open_master(std::string name)
 {
     const auto formerly = masters.at(name).options.formerly;
-    auto opened = co_await archive::open(*pool, name, formerly);
-    // A reload may have come in between.
+    const auto lease = masters.at(name).lease;
+    auto opened = co_await archive::open(*pool, name, formerly, lease);
+    // A reload may have come in between, or the lease have gone; stop() may have closed the others already.
     const auto at = masters.find(name);
-    if (at == masters.end() || at->second.store)
-        co_return;
-    auto& m = at->second;
-    if (stopping)
+    if (at == masters.end() || at->second.store || at->second.lease != lease || stopping)
     {
-        // stop() may have closed the others already.
         if (opened)
             co_await (*opened)->close();
         co_return;
     }
+    auto& m = at->second;
     if (!opened)
     {
-        if (m.error != opened.error().detail)
-            log::error("archive", name, opened.error().detail, {{"next", "tried again every minute"}});
-        m.error = opened.error().detail;
+        const auto& why = opened.error();
+        const auto level = why.code == errc::lease_lost ? log::level::info : log::level::error;
+        if (m.error != why.detail)
+            log::write(level,
+                       "archive",
+                       name,
+                       why.detail,
+                       {{"next", bridges ? "tried again soon" : "tried again every minute"}});
+        m.error = why.detail;
         co_return;
     }
     m.store = std::move(*opened);
+    m.works_under = lease;
     m.error.clear();
     for (auto& [destination_name, d] : destinations)
         attach(d, name);
@@ -170,10 +177,10 @@ void service::impl::attach(destination& d, const std::string& master_name)
 {
     const auto& wanted = d.config.options.masters;
     const auto m = masters.find(master_name);
-    if (m == masters.end() || !m->second.store ||
+    if (m == masters.end() || !works_for(m->second) ||
         std::find(wanted.begin(), wanted.end(), master_name) == wanted.end())
         return;
-    d.delivery->add_master(m->second.store, to_master_info(m->second.options));
+    d.delivery->add_master(m->second.store, to_master_info(m->second.options), m->second.lease);
     d.delivery->enrich(master_name, inventories.of(master_name));
     d.masters.insert(master_name);
 }
@@ -217,6 +224,7 @@ awaitable<void> service::impl::stop_destination(std::string name)
         deliveries.cancel(name);
         ended = co_await deliveries.join(name, 10s);
     }
+    co_await end_leaving();
     auto old = destinations.extract(name);
     if (!ended)
     {
@@ -284,9 +292,9 @@ awaitable<void> service::impl::reopen_masters()
             const auto m = masters.find(name);
             if (m == masters.end())
                 continue;
-            if (m->second.store && !paused && !polls.has(name))
+            if (works_for(m->second) && !paused && !polls.has(name))
                 start_poller(m->second);
-            else if (!m->second.store)
+            else if (!m->second.store && !bridges)
                 co_await open_master(name);
         }
         for (const auto& d : config.destinations)
@@ -317,7 +325,7 @@ awaitable<void> service::impl::keep_space()
         std::vector<std::shared_ptr<archive>> archives;
         for (const auto& [name, m] : masters)
         {
-            if (m.store)
+            if (works_for(m))
                 archives.push_back(m.store);
         }
         retention_rules rules;
@@ -369,7 +377,7 @@ awaitable<void> service::impl::keep_space()
             for (const auto& name : names)
             {
                 const auto m = masters.find(name);
-                if (m == masters.end() || !m->second.store)
+                if (m == masters.end() || !works_for(m->second))
                     continue;
                 if (pause)
                     co_await stop_poller(name);
@@ -532,6 +540,11 @@ awaitable<void> service::impl::apply(config::configuration next)
         log::warning("config", "", "url and its keys of [archive] change at the next restart");
         next.archive.database = config.archive.database;
     }
+    if (next.archive.bridge != config.archive.bridge)
+    {
+        log::warning("config", "", "bridge of [archive] changes at the next restart");
+        next.archive.bridge = config.archive.bridge;
+    }
     log::set_level(next.service.log_level);
     log::set_format(next.service.log_format);
     const auto before = config.service;
@@ -584,6 +597,8 @@ awaitable<void> service::impl::apply(config::configuration next)
     const auto left = co_await others.join("leave", 30s);
     if (!left)
         log::error("deliver", "", "masters could not be left within 30 s; an archive's disk may hang");
+    if (bridges)
+        co_await share_again(next);
     gone.clear();
     for (const auto& [name, m] : masters)
     {
@@ -621,9 +636,9 @@ awaitable<void> service::impl::apply(config::configuration next)
         if (same)
             continue;
         const auto ended = co_await stop_poller(wanted.name);
-        if (ended && m.store && !paused)
+        if (ended && works_for(m) && !paused)
             start_poller(m);
-        else if (!m.store)
+        else if (!m.store && !bridges)
             co_await open_master(wanted.name);
     }
     for (const auto& wanted : config.destinations)
@@ -655,13 +670,19 @@ awaitable<void> service::impl::stop()
     others.cancel("facts");
     others.cancel("watch");
     others.cancel("reload");
+    const auto began = std::chrono::steady_clock::now();
+    // The others take over as soon as leases are free, which needs no end of the connections.
+    if (bridges)
+        co_await leave_bridges(leave_limit);
     polls.cancel();
     const auto polled = co_await polls.join(polls_limit);
     if (!polled)
         log::warning("service", "", "a poller is still in a commit");
     for (auto& [name, d] : destinations)
         d.delivery->stop();
-    const auto delivered = co_await deliveries.join(deliveries_limit);
+    const std::chrono::steady_clock::duration took = std::chrono::steady_clock::now() - began;
+    const auto delivered =
+        co_await deliveries.join(std::max<std::chrono::steady_clock::duration>(1s, deliveries_limit - took));
     if (!delivered)
     {
         log::warning(
@@ -671,6 +692,8 @@ awaitable<void> service::impl::stop()
         deliveries.cancel();
         co_await deliveries.join(500ms);
     }
+    if (bridges)
+        co_await end_sharing();
     save_line_counts();
     others.cancel();
     co_await others.join(500ms);
@@ -713,6 +736,8 @@ awaitable<void> service::impl::start_rest()
         destination_names.push_back(d.options.name);
     for (const auto& name : master_names)
     {
+        if (bridges)
+            break;  // opened as their leases come
         co_await open_master(name);
         if (stopping)
             co_return;

@@ -39,6 +39,13 @@ boost::json::object service::impl::status_json() const
         const auto known = stored.find(name);
         auto one = to_json(facts, known == stored.end() ? 0 : known->second.bytes);
         one["stuck"] = is_stuck(facts, m.options);
+        if (bridges)
+        {
+            one["owner"] = bridges->owner_of(name);
+            one["owned"] = owns(m);
+            if (!owns(m))
+                one["state"] = "elsewhere";
+        }
         master_list.push_back(std::move(one));
     }
     for (const auto& [name, d] : destinations)
@@ -60,6 +67,8 @@ boost::json::object service::impl::status_json() const
     o["reasons"] = std::move(reasons);
     o["masters"] = std::move(master_list);
     o["destinations"] = std::move(destination_list);
+    if (bridges)
+        o["bridges"] = bridges_json();
     return o;
 }
 
@@ -71,6 +80,7 @@ std::int64_t service::impl::master_now(const master& m) const
 
 awaitable<boost::json::object> service::impl::answer_status(boost::json::object)
 {
+    co_await ask_bridges();
     boost::json::object o;
     o["ok"] = true;
     o["status"] = status_json();

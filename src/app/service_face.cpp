@@ -105,14 +105,15 @@ web::response service::impl::answer_ready(const web::request& r) const
     return answer;
 }
 
-web::response service::impl::answer_api_status(const web::request& r) const
+awaitable<web::response> service::impl::answer_api_status(web::request r)
 {
     access who;
     if (auto refused = admit(r, false, who))
-        return std::move(*refused);
+        co_return std::move(*refused);
+    co_await ask_bridges();
     auto o = status_json();
     if (who.all)
-        return json_response(o);
+        co_return json_response(o);
     // Another customer's masters, and destinations that serve them, are not this one's business.
     auto& master_list = o["masters"].as_array();
     boost::json::array seen_masters, seen_destinations;
@@ -133,7 +134,7 @@ web::response service::impl::answer_api_status(const web::request& r) const
     o["masters"] = std::move(seen_masters);
     o["destinations"] = std::move(seen_destinations);
     o["reasons"] = boost::json::array();
-    return json_response(o);
+    co_return json_response(o);
 }
 
 web::response service::impl::answer_masters(const web::request& r) const
@@ -188,8 +189,14 @@ awaitable<web::response> service::impl::answer_breaches(web::request r)
     const auto m = masters.find(order->master);
     if (m == masters.end())
         co_return web::refusal(404, "no master is named " + shown + "; /api/v1/masters lists them");
-    if (!m->second.store)
+    const auto master_name = order->master;
+    auto readable = co_await readable_archive(master_name);
+    if (!readable)
         co_return web::refusal(503, "the archive of master " + shown + " is not open");
+    // A reload may have come in between.
+    const auto still = masters.find(master_name);
+    if (still == masters.end())
+        co_return web::refusal(404, "no master is named " + shown + "; /api/v1/masters lists them");
     web::pull_parts parts;
     if (!order->rules.empty())
     {
@@ -201,8 +208,10 @@ awaitable<web::response> service::impl::answer_breaches(web::request r)
     }
     web::response answer;
     answer.content_type = order->envelope ? "application/json" : "application/x-ndjson";
-    parts.store = m->second.store;
-    parts.info = to_master_info(m->second.options);
+    parts.store = *readable;
+    if (still->second.store != *readable)
+        parts.reader = *readable;
+    parts.info = to_master_info(still->second.options);
     parts.devices = inventories.of(order->master);
     parts.order = std::move(*order);
     auto begun = co_await web::start_pull(std::move(parts), board);
@@ -222,7 +231,7 @@ void service::impl::add_routes(web::server& s)
     });
     s.handle("/readyz", [this](const web::request& r) { return answer_ready(r); });
     s.handle("/metrics", [this](const web::request& r) { return answer_metrics(r); });
-    s.handle("/api/v1/status", [this](const web::request& r) { return answer_api_status(r); });
+    s.handle_slow("/api/v1/status", [this](web::request r) { return answer_api_status(std::move(r)); });
     s.handle("/api/v1/masters", [this](const web::request& r) { return answer_masters(r); });
     s.handle_slow("/api/v1/breaches", [this](web::request r) { return answer_breaches(std::move(r)); });
     s.handle_slow("/api/v1/newest", [this](web::request r) { return answer_newest(std::move(r)); });

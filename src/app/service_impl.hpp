@@ -26,6 +26,7 @@
 #include "app/control.hpp"
 #include "app/enrichment.hpp"
 #include "app/notify.hpp"
+#include "app/ownership.hpp"
 #include "app/service.hpp"
 #include "app/watch.hpp"
 
@@ -41,6 +42,10 @@ struct service::impl
         std::shared_ptr<archive> store;  ///< null while it cannot be opened
         std::unique_ptr<poll::poller> poller;
         std::string error;  ///< why there is no store or no poller
+        // Where bridges share masters:
+        std::shared_ptr<const cluster::permit> lease;        ///< to work for it; null: another bridge does
+        std::shared_ptr<const cluster::permit> works_under;  ///< what store was opened with
+        bool handing_over = false;  ///< the lease is given away when the work has ended
     };
     struct destination
     {
@@ -57,6 +62,8 @@ struct service::impl
           polls(ex, [this](const std::string& name, std::exception_ptr e) { task_failed("poll", name, e); }),
           deliveries(
               ex, [this](const std::string& name, std::exception_ptr e) { task_failed("deliver", name, e); }),
+          sharing(ex,
+                  [this](const std::string& name, std::exception_ptr e) { task_failed("cluster", name, e); }),
           others(ex,
                  [this](const std::string& name, std::exception_ptr e) { task_failed("service", name, e); }),
           update_bell(ex)
@@ -75,6 +82,28 @@ struct service::impl
     void start_listener();
     awaitable<void> renew_listener(const config::service_options& before);
     awaitable<void> start_rest();
+
+    // Masters that several bridges share: service_bridges.cpp
+    void share_masters();
+    /// Whether this bridge is to work for it; always, where masters are not shared.
+    bool owns(const master& m) const;
+    /// Whether it does, under the lease it has now.
+    bool works_for(const master& m) const;
+    void gain(std::shared_ptr<const cluster::permit> lease);
+    void hand_over(const std::string& name);
+    void lose(const std::string& name);
+    void lapse(const std::vector<std::string>& names);
+    void follow_lease(const std::string& name);
+    awaitable<void> keep_to_lease(std::string name);
+    awaitable<void> end_work(std::string name);
+    awaitable<bool> has_old_name_free(std::string name);
+    awaitable<void> share_again(const config::configuration& next);
+    awaitable<bool> leave_bridges(std::chrono::milliseconds limit);
+    awaitable<void> end_sharing();
+    awaitable<void> end_leaving();
+    awaitable<void> ask_bridges();
+    boost::json::object bridges_json() const;
+    awaitable<outcome<std::shared_ptr<archive>>> readable_archive(std::string name);
 
     // Run
     awaitable<void> reopen_masters();
@@ -108,7 +137,7 @@ struct service::impl
     void add_routes(web::server& s);
     std::optional<web::response> admit(const web::request& r, bool data, access& who) const;
     web::response answer_ready(const web::request& r) const;
-    web::response answer_api_status(const web::request& r) const;
+    awaitable<web::response> answer_api_status(web::request r);
     web::response answer_masters(const web::request& r) const;
     web::response answer_metrics(const web::request& r) const;
     awaitable<web::response> answer_breaches(web::request r);
@@ -151,7 +180,7 @@ struct service::impl
     asio::any_io_executor ex, worker;
     std::string config_file;
     asio::signal_set signals;
-    task_group polls, deliveries, others;
+    task_group polls, deliveries, sharing, others;
     config::configuration config;
     std::unique_ptr<service_store> store;
     std::unique_ptr<archive_pool> pool;
@@ -159,6 +188,7 @@ struct service::impl
     /// open.
     static constexpr std::size_t most_long_answers = 16;
     std::shared_ptr<turnstile> long_answers = std::make_shared<turnstile>(ex, most_long_answers);
+    std::unique_ptr<ownership> bridges;  ///< null: this one has all masters
     std::map<std::string, master> masters;
     std::map<std::string, destination> destinations;
     std::vector<std::unique_ptr<deliver::delivery>> abandoned;  ///< run() still uses them: a disk hangs

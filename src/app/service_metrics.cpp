@@ -177,6 +177,32 @@ void destination_gauges(exposition& e, const std::vector<destination_row>& all)
           [](const auto& s) { return seconds(s.last_confirmed); });
 }
 
+void of_bridges(exposition& e, const ownership& o)
+{
+    const auto& c = o.counted();
+    const auto one = [&e](const char* name, type t, const char* help, std::int64_t v) {
+        e.metric(name, t, help).sample({}, v);
+    };
+    one("dtbridge_bridges",
+        type::gauge,
+        "Bridges of this database that are alive, this one included.",
+        static_cast<std::int64_t>(o.members().size()));
+    one("dtbridge_leases_acquired_total", type::counter, "Leases taken.", c.acquired);
+    one("dtbridge_lease_takeovers_total",
+        type::counter,
+        "Leases taken from a bridge that had let them expire.",
+        c.takeovers);
+    one("dtbridge_leases_handed_over_total",
+        type::counter,
+        "Leases given away in good order.",
+        c.handed_over);
+    one("dtbridge_leases_lost_total", type::counter, "Leases that another bridge took.", c.lost);
+    one("dtbridge_leases_lapsed_total",
+        type::counter,
+        "Leases that were not renewed in time, so that nothing was sent for a while.",
+        c.lapsed);
+}
+
 void process(exposition& e)
 {
     const auto f = read_process_figures();
@@ -202,7 +228,8 @@ web::response service::impl::answer_metrics(const web::request& r) const
         return web::refusal(403, "metrics are of all masters, and this token is not");
     std::vector<master_row> master_rows;
     for (const auto& [name, m] : masters)
-        master_rows.emplace_back(name, m.poller ? m.poller->status() : poll::master_status{});
+        if (owns(m))
+            master_rows.emplace_back(name, m.poller ? m.poller->status() : poll::master_status{});
     std::vector<destination_row> destination_rows;
     for (const auto& [name, d] : destinations)
         destination_rows.emplace_back(name, d.delivery->now());
@@ -219,6 +246,12 @@ web::response service::impl::answer_metrics(const web::request& r) const
              type::gauge,
              "When the configuration in force was taken.")
         .sample({}, seconds(reloaded != 0 ? reloaded : started));
+    e.metric("dtbridge_masters", type::gauge, "Masters in the configuration.")
+        .sample({}, static_cast<std::int64_t>(masters.size()));
+    e.metric("dtbridge_masters_owned", type::gauge, "Masters that this bridge works for.")
+        .sample({}, static_cast<std::int64_t>(bridges ? bridges->held() : masters.size()));
+    if (bridges)
+        of_bridges(e, *bridges);
     master_counters(e, master_rows);
     master_gauges(e, master_rows);
     // Models that left with their master stay until the next start: counters do not go back.

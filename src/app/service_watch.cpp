@@ -107,8 +107,13 @@ health service::impl::look_at_health() const
     health h;
     if (paused)
         h.broken.push_back("polling is paused: the archive is full and when_full is \"pause\"");
+    if (const auto trouble = bridges ? bridges->trouble() : std::string(); !trouble.empty())
+        h.broken.push_back(trouble);
     for (const auto& [name, m] : masters)
     {
+        // Another bridge's, or about to be opened.
+        if (!owns(m) || (bridges && !works_for(m) && m.error.empty()))
+            continue;
         const auto s = m.poller ? m.poller->status() : poll::master_status{};
         if (!m.store)
             h.broken.push_back("the archive of master " + name + " is not open: " + m.error);
@@ -161,6 +166,8 @@ void service::impl::announce(format::formatter::event e, const std::string& abou
 {
     e.time = now_ms();
     e.master = about_master;
+    if (bridges)
+        e.message = "bridge " + bridges->name() + ": " + e.message;
     for (auto& [name, d] : destinations)
     {
         if (about_master.empty() || d.masters.contains(about_master))
@@ -173,6 +180,8 @@ void service::impl::watch_masters()
     const auto now = clock::now();
     for (const auto& [name, m] : masters)
     {
+        if (!owns(m))
+            continue;
         const auto s = m.poller ? m.poller->status() : poll::master_status{};
         const bool gone = !m.error.empty() || cannot_be_polled(s.state);
         const auto at = watching.masters.find(name);
@@ -206,7 +215,10 @@ void service::impl::watch_masters()
         e.message = "master " + name + " cannot be polled: " + (m.error.empty() ? s.error : m.error);
         announce(std::move(e), name);
     }
-    std::erase_if(watching.masters, [&](const auto& t) { return !masters.contains(t.first); });
+    std::erase_if(watching.masters, [&](const auto& t) {
+        const auto m = masters.find(t.first);
+        return m == masters.end() || !owns(m->second);
+    });
 }
 
 /// What cannot be mended any more, but must be known: an event on the first day of each, and health for a
@@ -355,8 +367,9 @@ void service::impl::beat()
         e.severity = 1;
         e.time = now_ms();
         e.count = s.lag;
-        e.message = "alive; polls " + counted(polled, "master", "masters") +
-                    (gone.empty() ? "" : ", cannot poll " + gone) + "; " + std::to_string(s.lag) + " waiting";
+        e.message = (bridges ? "bridge " + bridges->name() + " is alive; polls " : "alive; polls ") +
+                    counted(polled, "master", "masters") + (gone.empty() ? "" : ", cannot poll " + gone) +
+                    "; " + std::to_string(s.lag) + " waiting";
         d.delivery->announce(std::move(e));
     }
     std::erase_if(watching.heartbeats, [&](const auto& h) { return !destinations.contains(h.first); });
@@ -409,9 +422,9 @@ awaitable<void> service::impl::keep_facts()
                 continue;
             const auto files = m->second.store;
             auto found = co_await files->facts();
-            if (!found)
-                continue;
-            stored[name] = *found;
+            const auto still = masters.find(name);
+            if (found && still != masters.end() && still->second.store == files)
+                stored[name] = *found;
         }
         std::erase_if(stored, [&](const auto& f) { return !masters.contains(f.first); });
         timer.expires_after(facts_every);

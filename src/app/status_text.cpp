@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <vector>
 
 #include <boost/json/array.hpp>
@@ -141,8 +142,12 @@ void append_masters(std::string& out, const boost::json::object& status, std::in
     for (const auto* m : masters)
     {
         const auto skew = number_member(*m, "skew_seconds");
+        const auto owner = text_member(*m, "owner");
+        const bool is_elsewhere = m->contains("owned") && !flag_member(*m, "owned");
         rows.push_back({text_member(*m, "name"),
-                        text_member(*m, "state"),
+                        !is_elsewhere   ? text_member(*m, "state")
+                        : owner.empty() ? "no owner"
+                                        : "at " + owner,
                         ago(*m, "last_success", now),
                         ago(*m, "position", now),
                         skew ? std::to_string(*skew) + " s" : "unknown",
@@ -154,6 +159,33 @@ void append_masters(std::string& out, const boost::json::object& status, std::in
     out += '\n';
     append_table(out, rows, "000011111");
     append_errors(out, masters);
+}
+
+/// Where several share a database: who is alive, and who works for what.
+void append_bridges(std::string& out, const boost::json::object& status)
+{
+    const auto* found = status.if_contains("bridges");
+    if (found == nullptr || !found->is_object())
+        return;
+    const auto& bridges = found->get_object();
+    const auto own = text_member(bridges, "name");
+    out += "\nBridge " + own + " works for " + number(bridges, "owned") + " of " +
+           number(bridges, "masters") + " masters\n";
+    std::map<std::string, std::int64_t> works_for;
+    for (const auto* m : objects_of(status, "masters"))
+        ++works_for[text_member(*m, "owner")];
+    std::vector<row> rows{{"BRIDGE", "STATE", "MASTERS", "LEASE ENDS IN"}};
+    for (const auto* m : objects_of(bridges, "members"))
+    {
+        const auto name = text_member(*m, "name");
+        rows.push_back({name,
+                        text_member(*m, "state"),
+                        grouped(works_for[name]),
+                        span_words(number_member(*m, "expires_in_ms").value_or(0) / 1000)});
+    }
+    append_table(out, rows, "0011");
+    if (const auto nobody = works_for.find(""); nobody != works_for.end())
+        out += "  " + grouped(nobody->second) + " without an owner\n";
 }
 
 void append_destinations(std::string& out, const boost::json::object& status)
@@ -262,6 +294,7 @@ std::string status_text(const boost::json::object& status, std::int64_t now)
         for (const auto& r : reasons->get_array())
             if (r.is_string())
                 out += "  " + text::printable(r.get_string(), 500) + '\n';
+    append_bridges(out, status);
     append_masters(out, status, now);
     append_destinations(out, status);
     for (const auto* d : objects_of(status, "destinations"))

@@ -147,6 +147,13 @@ std::vector<std::string> keeper::interest() const
     return out;
 }
 
+/// How soon masters of a bridge that stopped are taken: where bridges are few, looking often costs nothing.
+milliseconds keeper::look_interval(std::size_t bridges) const
+{
+    const auto all = options_.look_each * static_cast<std::int64_t>(bridges);
+    return std::min(options_.renew, std::max(options_.look_least, all));
+}
+
 void keeper::look_no_later_than(boot_time t)
 {
     due_.look = std::min(due_.look, t);
@@ -195,7 +202,7 @@ changes keeper::seen(boot_time sent,
                      const snapshot& s)
 {
     changes out;
-    due_.look = sent + options_.renew;
+    due_.look = sent + look_interval(s.members.size());
     if (superseded_)
         return out;
     clock_.seen(sent, received, s.now);

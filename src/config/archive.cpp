@@ -9,6 +9,12 @@ namespace dtbridge::config
 namespace
 {
 
+bool is_bridge_name(const std::string& s)
+{
+    return s.size() <= 63 &&
+           s.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-.") == std::string::npos;
+}
+
 /// The keys of an archive in PostgreSQL; without a url they would do nothing and are refused.
 void check_database(section& s, context& c, archive_options& out)
 {
@@ -18,6 +24,7 @@ void check_database(section& s, context& c, archive_options& out)
     std::string url, file;
     s.read("url", url);
     s.read("password_file", file);
+    s.read("bridge", out.bridge);
     s.read("schema_per_master", out.database.own_schemas);
     s.read_duration("partition", out.database.partition, 1h, 366 * day);
     if (url.empty())
@@ -27,6 +34,7 @@ void check_database(section& s, context& c, archive_options& out)
                 s.error(key, "is of an archive in PostgreSQL, and url is \"\", which is SQLite in state_dir");
         };
         refuse("password_file", !file.empty());
+        refuse("bridge", !out.bridge.empty());
         refuse("schema_per_master", out.database.own_schemas);
         refuse("partition", out.database.partition != otherwise.partition);
         return;
@@ -40,6 +48,8 @@ void check_database(section& s, context& c, archive_options& out)
                 "\"postgresql://user@host/database\"");
         return;
     }
+    if (!out.bridge.empty() && !is_bridge_name(out.bridge))
+        s.error("bridge", "cannot be the name of a bridge; expected up to 63 of a-z, 0-9, \"-\" and \".\"");
     out.database.url = url;
     out.url_line = s.line_of("url");
     if (read->has_password)

@@ -225,7 +225,9 @@ awaitable<void> delivery::impl::shut_down()
     count.running = false;
 }
 
-void delivery::impl::add(std::shared_ptr<archive> store, format::master_info info)
+void delivery::impl::add(std::shared_ptr<archive> store,
+                         format::master_info info,
+                         std::shared_ptr<const cluster::permit> lease)
 {
     if (auto at = feeds.find(info.name); at != feeds.end())
     {
@@ -233,18 +235,22 @@ void delivery::impl::add(std::shared_ptr<archive> store, format::master_info inf
         return;
     }
     auto key = info.name;
-    auto m = std::make_shared<feed>(
-        ex, std::move(store), std::move(info), ++feeds_made, backoff(bounds.first_retry, bounds.last_retry));
+    auto m = std::make_shared<feed>(ex,
+                                    std::move(store),
+                                    std::move(info),
+                                    std::move(lease),
+                                    ++feeds_made,
+                                    backoff(bounds.first_retry, bounds.last_retry));
     feeds.emplace(std::move(key), m);
     if (count.running && !stopping)
         start(m);
 }
 
-awaitable<void> delivery::impl::remove(std::string master)
+std::shared_ptr<feed> delivery::impl::take_out(std::string_view master)
 {
-    auto at = feeds.find(master);
+    const auto at = feeds.find(master);
     if (at == feeds.end())
-        co_return;
+        return nullptr;
     auto m = at->second;
     feeds.erase(at);
     leaving.push_back(m);
@@ -252,6 +258,14 @@ awaitable<void> delivery::impl::remove(std::string master)
     m->bell.ring();
     up_again.notify();
     room.ring();
+    return m;
+}
+
+awaitable<void> delivery::impl::remove(std::string master)
+{
+    auto m = take_out(master);
+    if (!m)
+        co_return;
     const auto until = clock::now() + seconds(2);
     while (m->in_flight > 0)
     {
@@ -260,6 +274,21 @@ awaitable<void> delivery::impl::remove(std::string master)
             break;
         co_await m->settled.wait(left);
     }
+    co_await end(m);
+}
+
+/// Whatever of it is under way goes with the connection.
+void delivery::impl::lapse(const feed& m)
+{
+    collect();
+    if (conn && m.in_flight > 0 && conn->now() != transport::connection::state::over)
+        conn->lapse();
+    // Whoever waits with its breaches in hand sees that they may not be sent.
+    room.ring();
+}
+
+awaitable<void> delivery::impl::end(std::shared_ptr<feed> m)
+{
     // A write that is cut breaks the connection, and what is in flight of every other master is repeated.
     // It ends by itself, with its deadline, and nothing follows it.
     if (sender != m.get())
@@ -314,14 +343,44 @@ const std::string& delivery::name() const
     return impl_->name;
 }
 
-void delivery::add_master(std::shared_ptr<archive> store, format::master_info info)
+void delivery::add_master(std::shared_ptr<archive> store,
+                          format::master_info info,
+                          std::shared_ptr<const cluster::permit> lease)
 {
-    impl_->add(std::move(store), std::move(info));
+    impl_->add(std::move(store), std::move(info), std::move(lease));
 }
 
 awaitable<void> delivery::remove_master(std::string master)
 {
     return impl_->remove(std::move(master));
+}
+
+namespace
+{
+
+awaitable<void> nothing()
+{
+    co_return;
+}
+
+}  // namespace
+
+awaitable<void> delivery::drop_master(std::string master)
+{
+    // At once, not when the answer is awaited.
+    auto m = impl_->take_out(master);
+    if (!m)
+        return nothing();
+    m->dropped = true;
+    m->unsaved.clear();
+    impl_->lapse(*m);
+    return impl_->end(std::move(m));
+}
+
+void delivery::lapse(std::string_view master)
+{
+    if (const auto at = impl_->feeds.find(master); at != impl_->feeds.end())
+        impl_->lapse(*at->second);
 }
 
 void delivery::ring(std::string_view master)

@@ -2,6 +2,7 @@
 
 #include <boost/asio/error.hpp>
 
+#include <dtbridge/async/cancelled.hpp>
 #include <dtbridge/core/log.hpp>
 #include <dtbridge/core/text.hpp>
 #include <dtbridge/core/time.hpp>
@@ -159,6 +160,8 @@ void delivery::impl::arrived(flight& f)
 void delivery::impl::done(flight& f)
 {
     auto& m = *f.from;
+    if (m.dropped)
+        return;
     m.done = f.record.last_seq;
     while (!m.throttled.empty() && m.throttled.front().seq <= m.done)
         m.throttled.pop_front();
@@ -285,6 +288,7 @@ awaitable<void> delivery::impl::keep_connected()
         auto opened = co_await connector->connect(std::move(changed));
         if (!opened)
         {
+            co_await end_if_cancelled();
             failing(opened.error());
             co_await wait_to_retry(false);
             continue;
@@ -336,6 +340,13 @@ awaitable<void> delivery::impl::stay_connected()
         co_await conn_bell.wait(wait);
     }
     const auto why = conn->reason().value_or(fail(asio::error::eof, conn->peer() + ": closed"));
+    if (why.code == errc::lease_lost)
+    {
+        // This bridge's doing, not the collector's: the other masters go on at once.
+        log::info("deliver", name, "the connection is made anew", {{"reason", why.detail}});
+        co_await disconnect();
+        co_return;
+    }
     const bool in_vain = !flights.empty() && taken == 0;
     const bool in_order = why.code == asio::error::eof && flights.empty();
     const bool was_proven = proven && !in_vain;

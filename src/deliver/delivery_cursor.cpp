@@ -59,7 +59,9 @@ void delivery::impl::note(const feed& m, std::string& kept, std::string_view doi
     if (kept == why.detail)
         return;
     kept = why.detail;
-    log::error("deliver", name, doing, {{"master", m.info.name}, {"error", why.detail}});
+    // A lease that was lost is nobody's fault, and its owner is about to drop the master.
+    const auto level = why.code == errc::lease_lost ? log::level::info : log::level::error;
+    log::write(level, "deliver", name, doing, {{"master", m.info.name}, {"error", why.detail}});
 }
 
 void delivery::impl::mended(const feed& m, std::string& kept)
@@ -146,7 +148,9 @@ awaitable<void> delivery::impl::save_cursor(std::shared_ptr<feed> m)
         auto work = std::move(m->unsaved.front());
         m->unsaved.pop_front();
         auto saved = co_await save(m, work);
-        if (saved)
+        if (m->dropped)
+            m->unsaved.clear();
+        if (saved || m->dropped)
         {
             mended(*m, m->save_error);
             again.succeeded();
@@ -156,6 +160,12 @@ awaitable<void> delivery::impl::save_cursor(std::shared_ptr<feed> m)
              m->save_error,
              "cannot save the cursor; what was delivered is repeated after a restart",
              saved.error());
+        if (saved.error().code == errc::lease_lost)
+        {
+            // Another bridge goes on from the last cursor that was saved.
+            m->unsaved.clear();
+            continue;
+        }
         if (!m->unsaved.empty() && m->unsaved.front().by == work.by)
         {
             merge(work.record, std::move(m->unsaved.front().record));
@@ -165,7 +175,7 @@ awaitable<void> delivery::impl::save_cursor(std::shared_ptr<feed> m)
         if (last_save)
             co_return;
         const auto until = clock::now() + again.next(std::uniform_real_distribution<double>(0, 1)(random));
-        while (!last_save)
+        while (!last_save && !m->dropped)
         {
             const auto left = until - clock::now();
             if (left <= duration::zero())

@@ -17,6 +17,8 @@ namespace
 /// Throttled breaches behind what is in flight; from then on the master waits for a confirmation.
 constexpr std::size_t most_remembered = 65536;
 constexpr std::int64_t sample_interval_ms = 60'000;
+/// Between looks whether a lease that ended was renewed.
+constexpr auto lapsed_wait = milliseconds(250);
 
 }  // namespace
 
@@ -39,6 +41,11 @@ awaitable<void> delivery::impl::deliver_from(std::shared_ptr<feed> m)
         if (m->store->last_seq() <= m->position)
         {
             co_await m->bell.wait(until_rung);
+            continue;
+        }
+        if (!m->may_send())
+        {
+            co_await m->bell.wait(lapsed_wait);
             continue;
         }
         if (m->throttled.size() >= most_remembered)
@@ -78,22 +85,22 @@ awaitable<void> delivery::impl::deliver_from(std::shared_ptr<feed> m)
 
 awaitable<bool> delivery::impl::wait_for_room(std::shared_ptr<feed> m, std::uint64_t at)
 {
-    while (at == epoch && can_send() && !m->closing && window.full())
+    while (goes_on(*m, at) && window.full())
         co_await room.wait(until_rung);
-    co_return at == epoch&& can_send() && !m->closing;
+    co_return goes_on(*m, at);
 }
 
 awaitable<bool> delivery::impl::wait_for_pace(std::shared_ptr<feed> m, std::uint64_t at, duration wait)
 {
     const auto until = clock::now() + wait;
-    while (at == epoch && can_send() && !m->closing)
+    while (goes_on(*m, at))
     {
         const auto left = until - clock::now();
         if (left <= duration::zero())
             break;
         co_await room.wait(left);
     }
-    co_return at == epoch&& can_send() && !m->closing;
+    co_return goes_on(*m, at);
 }
 
 awaitable<bool> delivery::impl::give_way(std::shared_ptr<feed> m, std::uint64_t at)
@@ -158,6 +165,7 @@ flight delivery::impl::prepare(const std::shared_ptr<feed>& m, const archive_spa
     f.from = m;
     f.by = current;
     batch.clear();
+    batch.under(m->lease);
     in_batch.clear();
     const auto most = std::min({bounds.batch_messages, window.messages_free(), pacer.burst()});
     // A run of held-back breaches gives way to other work now and then.

@@ -64,10 +64,12 @@ struct feed
     feed(const asio::any_io_executor& ex,
          std::shared_ptr<archive> s,
          format::master_info i,
+         std::shared_ptr<const cluster::permit> l,
          std::uint64_t number,
          backoff b)
         : store(std::move(s)),
           info(std::move(i)),
+          lease(std::move(l)),
           feeding("feed " + info.name + " " + std::to_string(number)),
           saving("save " + info.name + " " + std::to_string(number)),
           bell(ex),
@@ -78,11 +80,13 @@ struct feed
 
     std::shared_ptr<archive> store;
     format::master_info info;
-    std::string feeding, saving;  // names of the tasks
+    std::shared_ptr<const cluster::permit> lease;  // null: none is needed
+    std::string feeding, saving;                   // names of the tasks
     doorbell bell, save_bell, settled;
     backoff retry;
     bool has_cursor = false;
     bool closing = false;
+    bool dropped = false;       // closing, and nothing is saved any more
     std::int64_t began = 0;     // ms: the destination first ran then, as far as this archive is concerned
     std::int64_t position = 0;  // read up to here, what is in flight included
     std::int64_t done = 0;      // confirmed or passed over up to here
@@ -98,6 +102,7 @@ struct feed
     std::int64_t waiting_since = 0;  // ms, archive time of about the oldest breach that waits; 0 none
     std::string read_error, save_error;
 
+    bool may_send() const { return !lease || lease->may_write(cluster::boot_clock::now()); }
     std::int64_t lag() const { return std::max<std::int64_t>(0, store->last_seq() - done); }
 };
 
@@ -200,6 +205,11 @@ struct delivery::impl
 
     void start(const std::shared_ptr<feed>& m);
     bool is_ending(const feed& m) const { return stopping || m.closing; }
+    /// Whether what m read in that epoch may still be sent.
+    bool goes_on(const feed& m, std::uint64_t at) const
+    {
+        return at == epoch && can_send() && !m.closing && m.may_send();
+    }
     awaitable<void> deliver_from(std::shared_ptr<feed> m);
     /// Waits until one more message may go; false if it is no use any more.
     awaitable<bool> wait_for_room(std::shared_ptr<feed> m, std::uint64_t at);
@@ -284,8 +294,15 @@ struct delivery::impl
     /// Finishes what is in flight.
     awaitable<void> drain();
     awaitable<void> shut_down();
-    void add(std::shared_ptr<archive> store, format::master_info info);
+    void add(std::shared_ptr<archive> store,
+             format::master_info info,
+             std::shared_ptr<const cluster::permit> lease);
     awaitable<void> remove(std::string master);
+    /// Takes a master out of the feeds; null where there is none of that name.
+    std::shared_ptr<feed> take_out(std::string_view master);
+    /// Ends the tasks of a feed that is leaving.
+    awaitable<void> end(std::shared_ptr<feed> m);
+    void lapse(const feed& m);
     status now() const;
 
     asio::any_io_executor ex;

@@ -64,12 +64,30 @@ struct link
     bool fin_sent = false;
     bool write_failed = false;
     std::string early;  ///< bytes that came together with the proxy's answer
+    may_write may;      ///< of the write under way
 
     void close()
     {
         outstanding();
         error_code ignored;
         socket.close(ignored);
+    }
+
+    void reset()
+    {
+        // Without it the kernel would go on sending what it has after the close.
+        error_code ignored;
+        socket.set_option(asio::socket_base::linger(true, 0), ignored);
+        close();
+    }
+
+    /// False, and the connection is over, where nothing may be sent any more.
+    bool allowed()
+    {
+        if (!may || may())
+            return true;
+        reset();
+        return false;
     }
 
     std::uint64_t outstanding()
@@ -99,17 +117,54 @@ struct link
 
 using link_ptr = std::shared_ptr<link>;
 
+/// Says for the time of a write who is asked before each piece of it.
+class asking
+{
+public:
+    asking(link_ptr l, may_write may) : link_(std::move(l)) { link_->may = std::move(may); }
+    asking(const asking&) = delete;
+    asking& operator=(const asking&) = delete;
+    ~asking() { link_->may = nullptr; }
+
+private:
+    link_ptr link_;
+};
+
+/// Some of piece. Where somebody is asked, that is after the wait for the kernel, which may be long.
+awaitable<result<std::size_t>> send_some(link_ptr l, asio::const_buffer piece)
+{
+    while (l->may)
+    {
+        if (!l->allowed())
+            co_return make_error_code(errc::lease_lost);
+        error_code ec;
+        const std::size_t n = l->offer(piece, ec);
+        if (ec)
+            co_return ec;
+        if (n > 0)
+            co_return n;
+        auto [failed] =
+            co_await l->socket.async_wait(tcp::socket::wait_write, asio::as_tuple(asio::use_awaitable));
+        if (failed)
+            co_return failed;
+    }
+    auto [ec, n] = co_await l->socket.async_write_some(piece, asio::as_tuple(asio::use_awaitable));
+    l->handed += n;
+    if (ec)
+        co_return ec;
+    co_return n;
+}
+
 awaitable<result<std::size_t>> send_all(link_ptr l, asio::const_buffer from)
 {
     const std::size_t size = from.size();
     while (from.size() > 0)
     {
         const asio::const_buffer piece = from;
-        auto [ec, n] = co_await l->socket.async_write_some(piece, asio::as_tuple(asio::use_awaitable));
-        l->handed += n;
-        from += n;
-        if (ec)
-            co_return ec;
+        const auto sent = co_await send_some(l, piece);
+        if (!sent)
+            co_return sent.error();
+        from += sent.value();
     }
     co_return size;
 }
@@ -142,12 +197,13 @@ public:
         const result<std::size_t> late = timed_out();
         return within(bounded(limit), receive(link_, into), late);
     }
-    awaitable<result<std::size_t>> write(asio::const_buffer from, duration limit) override
+    awaitable<result<std::size_t>> write(asio::const_buffer from, duration limit, may_write may) override
     {
-        return write_within(link_, from, limit);
+        return write_within(link_, from, limit, std::move(may));
     }
     awaitable<bool> finish(duration) override { return half_close(link_); }
     void close() override { link_->close(); }
+    void reset() override { link_->reset(); }
     bool is_open() const override { return link_->socket.is_open(); }
     const peer_facts& peer() const override { return link_->facts; }
     std::uint64_t bytes_handed() const override { return link_->handed; }
@@ -155,12 +211,18 @@ public:
     int native_handle() const override { return is_open() ? link_->socket.native_handle() : -1; }
 
 private:
-    static awaitable<result<std::size_t>> write_within(link_ptr l, asio::const_buffer from, duration limit)
+    static awaitable<result<std::size_t>> write_within(link_ptr l,
+                                                       asio::const_buffer from,
+                                                       duration limit,
+                                                       may_write may)
     {
         if (!l->socket.is_open())
             co_return error_code(asio::error::operation_aborted);
         if (l->write_failed || l->fin_sent)
             co_return error_code(asio::error::broken_pipe);
+        const asking first(l, std::move(may));
+        if (!l->allowed())
+            co_return make_error_code(errc::lease_lost);
         const std::size_t size = from.size();
         // Most writes fit into the kernel's buffer; these need no timer.
         error_code ec;
@@ -256,12 +318,11 @@ awaitable<result<std::size_t>> flush(tls_link_ptr t)
         // Piece by piece, so that a cancelled flush knows what the kernel has and the next one goes on behind
         // it.
         const asio::const_buffer piece = asio::buffer(t->out) + t->out_begin;
-        auto [ec, n] = co_await t->wire->socket.async_write_some(piece, asio::as_tuple(asio::use_awaitable));
-        t->wire->handed += n;
-        t->out_begin += n;
-        total += n;
-        if (ec)
-            co_return ec;
+        const auto sent = co_await send_some(t->wire, piece);
+        if (!sent)
+            co_return sent.error();
+        t->out_begin += sent.value();
+        total += sent.value();
     }
     co_return total;
 }
@@ -332,12 +393,13 @@ public:
         const result<std::size_t> late = timed_out();
         return within(bounded(limit), tls_read(tls_, into), late);
     }
-    awaitable<result<std::size_t>> write(asio::const_buffer from, duration limit) override
+    awaitable<result<std::size_t>> write(asio::const_buffer from, duration limit, may_write may) override
     {
-        return write_within(tls_, from, limit);
+        return write_within(tls_, from, limit, std::move(may));
     }
     awaitable<bool> finish(duration limit) override { return half_close(tls_, limit); }
     void close() override { tls_->wire->close(); }
+    void reset() override { tls_->wire->reset(); }
     bool is_open() const override { return tls_->wire->socket.is_open(); }
     const peer_facts& peer() const override { return tls_->wire->facts; }
     std::uint64_t bytes_handed() const override { return tls_->wire->handed; }
@@ -347,7 +409,8 @@ public:
 private:
     static awaitable<result<std::size_t>> write_within(tls_link_ptr t,
                                                        asio::const_buffer from,
-                                                       duration limit)
+                                                       duration limit,
+                                                       may_write may)
     {
         auto& l = *t->wire;
         if (!l.socket.is_open())
@@ -355,6 +418,7 @@ private:
         if (l.write_failed || l.fin_sent)
             co_return error_code(asio::error::broken_pipe);
         l.write_failed = true;  // until it is known to be whole
+        const asking first(t->wire, std::move(may));
         const result<std::size_t> late = timed_out();
         const auto sent = co_await within(bounded(limit), tls_write(t, from), late);
         l.write_failed = !sent;

@@ -365,6 +365,12 @@ verdict judge(const failure& f, const body_facts& body)
 
 verdict judge_archive(const failure& f)
 {
+    if (f.code == errc::lease_lost)
+    {
+        auto v = make(answer_kind::archive_failed, reaction::retry, f.detail);
+        v.quiet = true;
+        return v;
+    }
     if (f.code == errc::disk_full)
         return make(answer_kind::archive_failed,
                     reaction::retry,

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include <dtbridge/async/cancelled.hpp>
 #include <dtbridge/core/log.hpp>
 #include <dtbridge/core/time.hpp>
 #include <dtbridge/poll/target.hpp>
@@ -93,6 +94,7 @@ awaitable<verdict> poller::impl::ask(exchange& wire, std::string target, intake&
         const net::duration limit = options.timeout;
         status.alive_at = own.steady;
         const outcome<net::http_response> r = co_await wire.get(std::move(request), in, limits, limit);
+        co_await end_if_cancelled();
         const instant then = now();
         status.bytes += in.bytes();
         status.answer_seconds.add(static_cast<double>(then.steady - own.steady) / 1000.0);
@@ -405,7 +407,9 @@ void poller::impl::report(const verdict& v, std::int64_t wait)
     logged = v.kind;
     logged_at = steady;
     const bool needs_hand = v.what == reaction::retry_slowly || v.kind == answer_kind::archive_failed;
-    log::write(needs_hand ? log::level::error : log::level::warning,
+    log::write(v.quiet      ? log::level::info
+               : needs_hand ? log::level::error
+                            : log::level::warning,
                "poll",
                options.name,
                v.words,

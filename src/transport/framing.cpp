@@ -102,6 +102,7 @@ void batch::clear()
     bytes_.clear();
     ends_.clear();
     labels_.clear();
+    lease_.reset();
 }
 
 std::string_view batch::piece(std::size_t i) const

@@ -609,9 +609,12 @@ awaitable<outcome<send_report>> kafka_connection::send(const batch& b)
         mine.marks[i] = {&mine, i};
     work_.ring();
     const auto until = clock::now() + timing_.write;
+    const auto may = gate_of(b);
     std::size_t next = 0;
     while (next < b.count())
     {
+        if (!reason_ && may && !may())
+            lapse();
         if (reason_)
             co_return *reason_;
         const auto e = hand_over(b, next, mine.marks[next]);
@@ -663,6 +666,15 @@ void kafka_connection::over(failure why)
     moved_.ring();
     room_.ring();
     tell();
+}
+
+void kafka_connection::lapse()
+{
+    if (reason_)
+        return;
+    library_->purge(producer_->handle(),
+                    RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+    over(lease_ended(name_));
 }
 
 void kafka_connection::tell()

@@ -59,6 +59,8 @@ public:
     state now() const override { return reason_ ? state::over : state::up; }
     const std::optional<failure>& reason() const override { return reason_; }
     awaitable<void> finish(duration limit) override;
+    /// librdkafka's threads may have records on the wire: those go.
+    void lapse() override;
     awaitable<void> close() override;
 
 private:

@@ -58,12 +58,30 @@ void linked_connection::takes_nothing(error_code e)
     over(fail(e, name_ + ": the collector took nothing for " + in_seconds(timing_.write)));
 }
 
+void linked_connection::lapse()
+{
+    stream_->reset();
+    over(lease_ended(name_));
+}
+
 awaitable<void> linked_connection::close()
 {
     changed_ = nullptr;
     over(fail(asio::error::operation_aborted, name_ + ": closed"));
     tasks_.cancel();
     co_await tasks_.join(std::chrono::seconds(5));
+}
+
+failure lease_ended(const std::string& name)
+{
+    return fail(errc::lease_lost, name + ": closed, as a master's lease has ended");
+}
+
+net::may_write gate_of(const batch& b)
+{
+    if (b.lease() == nullptr)
+        return {};
+    return [lease = b.lease()] { return lease->may_write(cluster::boot_clock::now()); };
 }
 
 failure broken(const std::string& name, const error_code& e)

@@ -21,6 +21,7 @@ public:
     state now() const override { return state_; }
     std::int64_t certificate_expires() const override { return certificate_expires_; }
     const std::optional<failure>& reason() const override { return reason_; }
+    void lapse() override;
     awaitable<void> close() override;
 
 protected:
@@ -62,6 +63,10 @@ protected:
     bool reading_ = true;
 };
 
+/// The end of a connection whose lease has ended.
+failure lease_ended(const std::string& name);
+/// Who is asked before each piece of b is sent; b outlives it.
+net::may_write gate_of(const batch& b);
 /// The peer's way to break a connection, with what the operator can do about it.
 failure broken(const std::string& name, const error_code& e);
 /// "30 s", rounded.

@@ -236,10 +236,13 @@ awaitable<outcome<send_report>> relp_connection::send(const batch& b)
     session_.say_messages(b, frames_);
     work_.ring();
     auto from = asio::buffer(frames_.data(), frames_.size());
-    auto written = co_await stream_->write(from, timing_.write);
+    auto may = gate_of(b);
+    auto written = co_await stream_->write(from, timing_.write, std::move(may));
     guard.answered = written.has_value();  // else a cancellation may still meet the wait for the reason
     if (!written)
     {
+        if (written.error() == errc::lease_lost)
+            over(lease_ended(name_));
         // The peer's alert, refusal or end says more than "broken pipe", and it is waiting in the other
         // direction.
         const auto give_up = clock::now() + std::chrono::milliseconds(100);

@@ -189,10 +189,13 @@ awaitable<outcome<send_report>> stream_connection::send(const batch& b)
     whole_write guard(*this);
     const auto bytes = b.bytes();
     auto from = asio::buffer(bytes.data(), bytes.size());
-    auto written = co_await stream_->write(from, timing_.write);
+    auto may = gate_of(b);
+    auto written = co_await stream_->write(from, timing_.write, std::move(may));
     guard.answered = written.has_value();  // else a cancellation may still meet the wait for the reason
     if (!written)
     {
+        if (written.error() == errc::lease_lost)
+            over(lease_ended(name_));
         write_failed_ = true;  // from here on nothing is confirmed any more
         // The peer's alert or end says more than "broken pipe", and it is waiting in the other direction.
         const auto give_up = std::chrono::steady_clock::now() + std::chrono::milliseconds(100);

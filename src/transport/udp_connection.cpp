@@ -14,6 +14,8 @@
 #include <cerrno>
 #include <utility>
 
+#include <transport/linked_connection.hpp>
+
 namespace dtbridge::transport
 {
 
@@ -58,12 +60,17 @@ void udp_connection::tell()
 
 void udp_connection::over(error_code e)
 {
-    if (reason_)
-        return;
     std::string words = name_ + ": " + e.message();
     if (e == asio::error::connection_refused)
         words = name_ + ": nobody listens on that UDP port (ICMP port unreachable)";
-    reason_ = fail(e, std::move(words));
+    over(fail(e, std::move(words)));
+}
+
+void udp_connection::over(failure why)
+{
+    if (reason_)
+        return;
+    reason_ = std::move(why);
     error_code ignored;
     socket_.close(ignored);
     work_.ring();
@@ -109,11 +116,17 @@ awaitable<void> udp_connection::look_at_time()
 awaitable<outcome<send_report>> udp_connection::send(const batch& b)
 {
     send_report report;
+    const auto may = gate_of(b);
     std::size_t next = 0;
     while (next < b.count())
     {
         if (reason_)
             co_return *reason_;
+        if (may && !may())
+        {
+            lapse();
+            co_return *reason_;
+        }
         std::array<mmsghdr, most_at_once> heads{};
         std::array<iovec, most_at_once> parts{};
         const auto count = std::min(most_at_once, b.count() - next);
@@ -173,6 +186,11 @@ awaitable<void> udp_connection::finish(duration limit)
             break;
         co_await settled_.wait(left);
     }
+}
+
+void udp_connection::lapse()
+{
+    over(lease_ended(name_));
 }
 
 awaitable<void> udp_connection::close()

@@ -28,12 +28,14 @@ public:
     state now() const override { return reason_ ? state::over : state::up; }
     const std::optional<failure>& reason() const override { return reason_; }
     awaitable<void> finish(duration limit) override;
+    void lapse() override;
     awaitable<void> close() override;
 
 private:
     awaitable<void> read_errors();
     awaitable<void> look_at_time();
     void over(error_code e);
+    void over(failure why);
     void tell();
 
     asio::ip::udp::socket socket_;

@@ -237,8 +237,13 @@ awaitable<outcome<bool>> pull_source::begin(news_board& board)
         const auto left = until - clock::now();
         if (found_ > 0 || left <= clock::duration::zero())
             co_return true;
+        auto patience = left;
+        if (parts_.reader)
+            patience = std::min(left, bounds_.look_again);
         if (at_end_)
-            co_await news.wait(left);
+            co_await news.wait(patience);
+        if (parts_.reader)
+            co_await parts_.reader->facts();  // so that its last_seq() is of now
     }
 }
 

@@ -2,6 +2,7 @@
 way from SQLite to PostgreSQL and back."""
 import json
 import socket
+import time
 import unittest
 
 from rig import Bridge, Collector, Pki, RigTest, Simulator, bridge_binary, messages, run_cli, wait_until
@@ -282,6 +283,144 @@ class OverPostgres(RigTest):
         bridge.write()
         self.assertEqual(facts(), before)
         self.assertEqual(life(), 25)
+
+    # two bridges
+
+    def two(self, masters=6):
+        """Two bridges of one configuration; the masters are one simulator's under several names."""
+        pair = []
+        for name in ("north", "south"):
+            b = self.own(Bridge(self.folder.path, name))
+            b.archive = {"url": self.database.url, "bridge": name}
+            for i in range(masters):
+                b.master(self.sim, name=f"acme-{i}")
+            b.destination("siem", address=self.collector.address, transport="tcp", format="json", annotate=True)
+            pair.append(b)
+        return pair
+
+    def owners(self, bridge):
+        return {m["name"]: m["owner"] for m in bridge.status()["masters"]}
+
+    def counts(self):
+        """How often each breach of each master came."""
+        got = {}
+        for text in self.collector.texts():
+            breach = json.loads(text[text.index("{"):])
+            key = breach["dtbridge"]["master"], breach["pbid"]
+            got[key] = got.get(key, 0) + 1
+        return got
+
+    def wait_for_each(self, masters=6, deadline=60):
+        wanted = {(f"acme-{i}", p) for i in range(masters) for p in self.sim.pbids()}
+        wait_until(lambda: wanted <= set(self.counts()), deadline,
+                   lambda: f"{len(wanted - set(self.counts()))} of {len(wanted)} are missing")
+        wait_until(lambda: all(d["lag"] == 0 for b in self.running for d in b.status()["destinations"]), 20,
+                   "everything is confirmed")
+
+    def test_two_bridges_share_masters_and_one_follows_the_other(self):
+        north, south = self.two()
+        self.running = [north]
+        began = time.monotonic()
+        north.start()
+        wait_until(lambda: north.status()["bridges"]["owned"] == 6, 20, "one alone works for all")
+        self.assertLess(time.monotonic() - began, 10)
+        wait_until(lambda: north.http("/readyz") == 200, 20, "it is ready")
+        self.wait_for_each()
+
+        south.start()
+        self.running.append(south)
+        wait_until(lambda: south.status()["bridges"]["owned"] >= 2, 30, "the second has its share")
+        wait_until(lambda: sorted({*self.owners(north).values()}) == ["north", "south"]
+                   and self.owners(north) == self.owners(south), 20, "both say the same")
+        seen = south.status()
+        self.assertEqual([m["name"] for m in seen["bridges"]["members"]], ["north", "south"])
+        self.assertEqual(seen["bridges"]["takeovers"], 0)
+        self.assertEqual([m["name"] for m in seen["masters"] if m["owned"]],
+                         [n for n, o in self.owners(south).items() if o == "south"])
+        self.assertEqual({m["state"] for m in seen["masters"] if not m["owned"]}, {"elsewhere"})
+        # What was moved in good order was sent once.
+        self.sim.generate(20, seconds=3)
+        self.wait_for_each()
+        self.assertEqual(set(self.counts().values()), {1})
+        figures = south.http("/metrics", body=True).decode()
+        self.assertIn("\ndtbridge_bridges 2\n", figures)
+        self.assertIn(f"\ndtbridge_masters_owned {seen['bridges']['owned']}\n", figures)
+        mine = [m["name"] for m in seen["masters"] if m["owned"]][0]
+        other = [m["name"] for m in seen["masters"] if not m["owned"]][0]
+        self.assertIn(f'dtbridge_master_up{{master="{mine}"}} 1', figures)
+        self.assertNotIn(f'dtbridge_master_up{{master="{other}"}}', figures)
+        # Whoever asks for breaches gets them from either.
+        for b in (north, south):
+            lines = b.http(f"/api/v1/breaches?master={other}&limit=1000", body=True).decode().splitlines()
+            self.assertEqual(len(lines), 141)
+        refused = run_cli("backfill", "--master", other, "--from", "-1h", "--to", "now", config=south.config)
+        self.assertEqual(refused.returncode, 1)
+        self.assertIn(b"north", refused.stderr)
+
+        began = time.monotonic()
+        self.assertEqual(north.stop(), 0)
+        self.running.remove(north)
+        self.assertLess(time.monotonic() - began, 5)
+        wait_until(lambda: south.status()["bridges"]["owned"] == 6, 20, "the other has everything")
+        self.assertEqual(south.status()["bridges"]["takeovers"], 0)
+        self.sim.generate(20, seconds=3)
+        self.wait_for_each()
+        self.assertEqual(set(self.counts().values()), {1})
+        self.assertEqual(set(self.database.sql("archive", "SELECT name FROM dtbridge.bridge")), {"south"})
+        self.assertEqual(south.stop(), 0)
+        self.assertEqual(self.database.sql("archive", "SELECT name FROM dtbridge.bridge"), [])
+
+    def test_a_bridge_that_is_killed_is_followed_within_15_s(self):
+        north, south = self.two()
+        self.running = [north, south]
+        for b in self.running:
+            b.start()
+        wait_until(lambda: {*self.owners(south).values()} == {"north", "south"}, 30, "they share")
+        self.wait_for_each()
+        lost = north.status()["bridges"]["owned"]
+        north.kill()
+        self.running.remove(north)
+        began = time.monotonic()
+        self.sim.generate(20, seconds=3)
+        wait_until(lambda: south.status()["bridges"]["owned"] == 6, 30, "the other has everything")
+        self.assertLess(time.monotonic() - began, 15)
+        self.assertEqual(south.status()["bridges"]["takeovers"], lost)
+        self.wait_for_each()
+
+    def test_two_processes_of_one_name(self):
+        north, south = self.two(masters=2)
+        south.archive["bridge"] = "north"
+        north.start()
+        wait_until(lambda: north.status()["bridges"]["owned"] == 2, 20, "the first has all")
+        south.start()
+        wait_until(lambda: south.status()["bridges"]["owned"] == 2, 40, "the later one has the name")
+        self.assertEqual(north.http("/readyz"), 503)
+        said = json.loads(north.http("/readyz", body=True))["reasons"]
+        self.assertTrue(any("another process works under the name north" in r for r in said), said)
+        self.assertEqual(north.status()["bridges"]["owned"], 0)
+        self.assertEqual(south.stop(), 0)
+        wait_until(lambda: north.status()["bridges"]["owned"] == 2, 40, "the first takes part again")
+
+    def test_a_reload_that_renames_a_master_takes_its_archive_along(self):
+        north, south = self.two(masters=4)
+        self.running = [north, south]
+        for b in self.running:
+            b.start()
+        wait_until(lambda: {*self.owners(south).values()} == {"north", "south"}, 30, "they share")
+        self.wait_for_each(masters=4)
+        for b in self.running:
+            b.masters[0][0]["name"] = "acme-new"
+            b.masters[0][0]["formerly"] = "acme-0"
+            b.write()
+            b.reload()
+        wait_until(lambda: all(self.owners(b).get("acme-new") for b in self.running), 60, "the new name has an owner")
+
+        def archived():
+            return self.database.sql("archive", "SELECT count(*) FROM dtbridge.seen")[0]
+        wait_until(lambda: any(c["master"] == "acme-new" and c["seq"] == 120 for b in self.running
+                               for d in b.status()["destinations"] for c in d["cursors"]), 60, "its cursor came along")
+        self.assertEqual(archived(), "480")
+        self.assertEqual(set(self.counts().values()), {1})
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ MAY_INCLUDE = {
     "archive": {"core", "async", "db", "cluster"},  # the leases of its masters
     "cluster": {"core"},
     "poll": {"core", "async", "net", "archive"},
-    "transport": {"core", "async", "net"},
-    "deliver": {"core", "async", "archive", "rules", "format", "transport"},
+    "transport": {"core", "async", "net", "cluster"},  # cluster: a master's lease, asked before each write
+    "deliver": {"core", "async", "archive", "cluster", "rules", "format", "transport"},
     "web": {"core", "async", "net", "archive", "rules", "format"},  # net: TLS on the listening side
     "app": {"core", "async", "rules", "format", "tune", "config", "net", "db", "archive", "cluster", "poll", "transport", "deliver", "web"},
 }

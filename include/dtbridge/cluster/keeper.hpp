@@ -158,6 +158,7 @@ private:
     void hold(std::string master, std::int64_t number, boot_time end, changes& to);
     void stop_all(changes& to);
     void hand_over(boot_time sent, const snapshot& s, changes& to);
+    std::chrono::milliseconds look_interval(std::size_t bridges) const;
     void look_no_later_than(boot_time t);
 
     identity me_;

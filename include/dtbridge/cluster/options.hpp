@@ -12,8 +12,11 @@ struct options
     using milliseconds = std::chrono::milliseconds;
 
     milliseconds lease = std::chrono::seconds(10);  ///< how long a lease lasts without being renewed
-    milliseconds renew =
-        std::chrono::seconds(3);  ///< between renewals, and between looks at the others' leases
+    milliseconds renew = std::chrono::seconds(3);   ///< between renewals
+    /// Between looks at the others' leases: this much for each bridge there is, so that the looks of all
+    /// together stay as many a second; no less than look_least and no more than renew.
+    milliseconds look_each = std::chrono::milliseconds(100);
+    milliseconds look_least = std::chrono::milliseconds(500);
     milliseconds margin = std::chrono::seconds(3);  ///< before a lease's end nothing is written any more
     milliseconds retry = std::chrono::milliseconds(500);  ///< after a renewal that failed
     milliseconds eager =

@@ -39,6 +39,7 @@ struct archive_options
     std::uint64_t min_free = 1ull << 30;
     bool pause_when_full = false;
     archive_database database = {};
+    std::string bridge = {};         ///< this bridge's name among those of the database; "": the host's
     std::string password_file = {};  ///< as resolved; ""
     unsigned url_line = 0;           ///< of url; 0 where it is not set
 };

@@ -19,6 +19,7 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <dtbridge/archive/archive.hpp>
+#include <dtbridge/cluster/permit.hpp>
 #include <dtbridge/deliver/line_counts.hpp>
 #include <dtbridge/deliver/options.hpp>
 #include <dtbridge/format/formatter.hpp>
@@ -134,10 +135,22 @@ public:
     const std::string& name() const;
 
     /// From now on delivers that master's breaches too; a master that is already there gets the new info for
-    /// the next batch. Before or while run() runs.
-    void add_master(std::shared_ptr<archive> store, format::master_info info);
+    /// the next batch. Before or while run() runs. lease (null: none is needed) is asked before each write of
+    /// that master's breaches, to the last piece of a batch; past its end nothing of them is sent, until it
+    /// is renewed.
+    void add_master(std::shared_ptr<archive> store,
+                    format::master_info info,
+                    std::shared_ptr<const cluster::permit> lease = {});
     /// Lets what is in flight be confirmed (at most 2 s), saves the cursor, and is done with that archive.
     awaitable<void> remove_master(std::string master);
+    /// Another bridge owns the master by now: what is in flight of it is dropped with its connection, no
+    /// cursor is saved. Nothing of it is sent from the call on; the answer comes when nothing uses the
+    /// archive any more.
+    awaitable<void> drop_master(std::string master);
+    /// A lease has ended, though it may be renewed: where something of that master is in flight its
+    /// connection is reset, what was not confirmed counts as not sent, and the other masters go on over a new
+    /// one.
+    void lapse(std::string_view master);
     /// A master's archive has news. Cheap; unknown names are ignored.
     void ring(std::string_view master);
     /// Takes effect with the next batch; nothing is lost or repeated. The connection stays unless addresses,

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -52,6 +53,10 @@ struct peer_facts
     std::int64_t expires = 0;  ///< ms since 1970; 0 unknown
 };
 
+/// Asked right before each piece is handed to the kernel. After false nothing more is: the connection is
+/// reset at once (reset()), and the write ends with errc::lease_lost. Must not throw; empty: always.
+using may_write = std::function<bool()>;
+
 /// One read and one write (or finish) may be pending at once, from two coroutines. Limits of any length are
 /// taken. A stream may be destroyed while an operation is pending, as close() describes.
 class stream
@@ -68,12 +73,18 @@ public:
     /// All of from, or an error. After an error, errc::timed_out included, part of it may have left, so that
     /// every further write fails with broken_pipe; reading goes on, because what the peer said last often
     /// tells why.
-    virtual awaitable<result<std::size_t>> write(asio::const_buffer from, duration limit) = 0;
+    virtual awaitable<result<std::size_t>> write(asio::const_buffer from, duration limit, may_write may) = 0;
+    awaitable<result<std::size_t>> write(asio::const_buffer from, duration limit)
+    {
+        return write(from, limit, may_write());
+    }
     /// Half-closes: FIN, under TLS close_notify before it. Reading may go on. Errors are of no interest:
     /// false when it could not be sent.
     virtual awaitable<bool> finish(duration limit) = 0;
     /// At once, without a closing handshake; pending operations end with operation_aborted as an error.
     virtual void close() = 0;
+    /// The same, and what the kernel has not sent yet is never sent: the peer sees a reset.
+    virtual void reset() = 0;
     virtual bool is_open() const = 0;
     virtual const peer_facts& peer() const = 0;
     /// Bytes that this side has put into the kernel below TLS (handshake and proxy request included), and how

@@ -65,6 +65,7 @@ struct verdict
     reaction what = reaction::take;
     std::string words;             ///< one sentence or two; "" for ok
     std::int64_t retry_after = 0;  ///< ms, at most max_retry_after; 0: not asked for
+    bool quiet = false;            ///< nothing is wrong: the master is another bridge's by now
 };
 
 /// Longest Retry-After that is obeyed, ms.

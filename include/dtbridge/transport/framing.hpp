@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include <dtbridge/cluster/permit.hpp>
 #include <dtbridge/transport/options.hpp>
 
 namespace dtbridge::transport
@@ -49,6 +51,10 @@ public:
     /// Whether labels go over this wire; making them for another one is a waste.
     bool is_labelled() const { return wire_ == wire::kafka; }
     void clear();
+    /// Whose breaches the messages are: asked before each piece of the batch is sent. Null, as after clear():
+    /// nobody's.
+    void under(std::shared_ptr<const cluster::permit> lease) { lease_ = std::move(lease); }
+    const cluster::permit* lease() const { return lease_.get(); }
     std::size_t count() const { return ends_.size(); }
     /// With frames.
     std::string_view bytes() const { return bytes_; }
@@ -62,6 +68,7 @@ private:
     std::string bytes_;
     std::vector<std::size_t> ends_;
     std::vector<message_label> labels_;  // of the first messages; without labels none
+    std::shared_ptr<const cluster::permit> lease_;
 };
 
 }  // namespace dtbridge::transport

@@ -73,8 +73,8 @@ public:
     virtual ~connection() = default;
     /// "siem.example:6514 (192.0.2.1:6514)"
     virtual const std::string& peer() const = 0;
-    /// Writes a whole batch (not empty) or fails, and then the connection is over. One at a time. b must
-    /// outlive the call.
+    /// Writes a whole batch (not empty) or fails, and then the connection is over: with errc::lease_lost
+    /// where the batch's lease ended before all of it was written. One at a time. b must outlive the call.
     virtual awaitable<outcome<send_report>> send(const batch& b) = 0;
     /// How many batches are confirmed since the connection was made, in the order of sending.
     virtual std::uint64_t confirmed() const = 0;
@@ -91,6 +91,9 @@ public:
     /// Clean stop: half-closes and waits until the peer ended too or limit passed. confirmed() may grow
     /// meanwhile.
     virtual awaitable<void> finish(duration limit) = 0;
+    /// Over at once, with errc::lease_lost: the lease of something that is under way has ended. What can be
+    /// held back of it is; the collector sees a reset.
+    virtual void lapse() = 0;
     /// At once. Afterwards nothing of the connection runs any more.
     virtual awaitable<void> close() = 0;
 };

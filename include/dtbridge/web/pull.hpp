@@ -76,6 +76,9 @@ struct pull_parts
 {
     pull_order order;
     std::weak_ptr<archive> store;  ///< weak: an archive that is closed is not kept open by a slow client
+    /// store, where another bridge writes it: it is asked again and again, as nobody tells of news. Else
+    /// null.
+    std::shared_ptr<archive> reader = {};
     std::shared_ptr<const rules::policy> policy;  ///< null: everything. Its throttles do not count: they need
                                                   ///< what came before, and a pull may begin anywhere
     std::shared_ptr<const rules::inventory> devices;  ///< null: none
@@ -87,6 +90,8 @@ struct pull_bounds
 {
     std::size_t span_breaches = 128, span_bytes = 64u << 10;  ///< of one read
     std::size_t piece = 48u << 10;                            ///< about, of the body
+    std::chrono::steady_clock::duration look_again =
+        std::chrono::seconds(1);  ///< for news of another bridge's
     std::chrono::steady_clock::duration search =
         std::chrono::seconds(10);  ///< for what a filter leaves; then more
 };

@@ -84,12 +84,14 @@ const masterStates = {
   polling: ["polling", "good"],
   failing: ["cannot be polled", "bad"],
   archive_full: ["archive takes nothing", "bad"],
+  elsewhere: ["at another bridge", "idle"],
 };
 
 function masterCard(m) {
   const card = make("li");
   card.dataset.name = m.name;
   let [words, state] = masterStates[m.state] || [m.state, "idle"];
+  if (m.state === "elsewhere") [words, state] = m.owner ? ["at " + m.owner, "idle"] : ["no bridge has it", "warn"];
   if (m.stuck) [words, state] = ["stuck", "bad"];
   else if (m.error && state !== "bad") [words, state] = ["cannot be polled", "bad"];
   const top = make("div", null, "top");
@@ -98,8 +100,14 @@ function masterCard(m) {
   if (m.skew_seconds !== null) rows.push(["clock", m.skew_seconds === 0 ? "in step" : span(Math.abs(m.skew_seconds)) + (m.skew_seconds > 0 ? " ahead" : " behind")]);
   rows.push(["archived since start", number(m.archived)], ["late", number(m.late)], ["archive", bytes(m.archive_bytes)]);
   if (m.set_aside) rows.push(["set aside", number(m.set_aside)]);
-  put(card, top, make("p", m.error, "words bad"), facts(rows));
+  put(card, top, make("p", m.error, "words bad"), m.state === "elsewhere" ? facts([]) : facts(rows));
   return card;
+}
+
+function bridgeWords(b) {
+  const others = b.members.filter((m) => m.name !== b.name).map((m) => m.name + " (" + m.state + ")");
+  return ", bridge " + b.name + " with " + number(b.owned) + " of " + number(b.masters) + " masters"
+    + (others.length > 0 ? ", beside " + others.join(", ") : ", alone");
 }
 
 function destinationState(d) {
@@ -226,7 +234,7 @@ function showState(s) {
   state.textContent = !s.ready ? "not ready" : reasons.length > 0 ? "needs attention" : "all well";
   state.dataset.state = !s.ready ? "bad" : reasons.length > 0 ? "warn" : "good";
   document.title = (reasons.length > 0 ? "(" + reasons.length + ") " : "") + "dtbridge: " + state.textContent;
-  $("version").textContent = "version " + s.version + ", started " + ago(s.started);
+  $("version").textContent = "version " + s.version + ", started " + ago(s.started) + (s.bridges ? bridgeWords(s.bridges) : "");
   $("reasons").hidden = reasons.length === 0;
   put($("reason-list"), ...reasons.map((r) => make("li", r)));
 }
@@ -236,7 +244,7 @@ function show() {
   const s = lastStatus;
   if (s) {
     showState(s);
-    part("masters", s.masters, words, (m) => [m.name, m.state, m.error], masterCard, "No master is configured.");
+    part("masters", s.masters, words, (m) => [m.name, m.state, m.owner, m.error], masterCard, "No master is configured.");
     part("destinations", s.destinations, words, (d) => [d.name, d.state, d.error, d.connected_to], destinationCard, "No destination is configured: breaches are archived and sent nowhere.");
     const policies = s.destinations.filter((d) => Array.isArray(d.policy_lines) && d.policy_lines.length > 0
       && wanted(words, d.name, d.policy_lines.map((l) => l.text)));

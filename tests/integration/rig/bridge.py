@@ -7,7 +7,7 @@ import signal
 import subprocess
 import unittest
 
-from .basics import BUILD, free_port, wait_until
+from .basics import BUILD, free_port, slow_build, wait_until
 from .process import Process
 
 
@@ -83,7 +83,7 @@ class Bridge:
         name = name or sim.name
         entry = {"name": name, "url": sim.url, "public_token": sim.public,
                  "private_token_file": self.token(f"{name}.token", sim.private),
-                 "interval": "250ms", "backfill": "26h", "timeout": "10s"}
+                 "interval": "250ms", "backfill": "26h", "timeout": f"{round(10 * slow_build())}s"}
         if sim.url.startswith("https"):
             entry["tls"] = {"ca_file": str(sim.ca_file)}
         entry.update(keys)

@@ -1,8 +1,5 @@
 #include "fixture.hpp"
 
-#include <fstream>
-#include <sstream>
-
 #include <dtbridge/db/connection.hpp>
 
 using namespace dtbridge;
@@ -180,17 +177,7 @@ DTBRIDGE_TEST_BOTH(the_history_of_a_pbid_tells_every_fate)
 BOOST_AUTO_TEST_CASE(an_archive_of_the_first_schema_takes_what_came_with_the_second)
 {
     archives a;
-    std::filesystem::create_directories(a.dir / "masters/acme");
-    {
-        std::ifstream in(DTBRIDGE_TEST_DATA "/archive-v1.sql");
-        BOOST_REQUIRE(in.good());
-        std::stringstream sql;
-        sql << in.rdbuf();
-        db::open_options options;
-        options.create = true;
-        db::connection file(a.file(), options);
-        file.exec(sql.str().c_str());
-    }
+    test::make_file(a.file(), "archive-v1.sql");
     auto acme = a.open();
     auto of_seven = a.must(acme->history(7));
     BOOST_REQUIRE(of_seven.size() == 1u);

@@ -59,7 +59,7 @@ BOOST_AUTO_TEST_CASE(full_disk_and_space_back)
     small_disk disk(a.dir / "masters");
     if (!disk.mounted())
     {
-        BOOST_TEST_MESSAGE("skipped: this user may not mount a small file system");
+        test::say_skipped("this user may not mount a small file system");
         return;
     }
     auto acme = a.open();
@@ -101,7 +101,7 @@ BOOST_AUTO_TEST_CASE(full_disk_at_start)
     small_disk disk(a.dir / "masters");
     if (!disk.mounted())
     {
-        BOOST_TEST_MESSAGE("skipped: this user may not mount a small file system");
+        test::say_skipped("this user may not mount a small file system");
         return;
     }
     {
@@ -301,101 +301,6 @@ BOOST_AUTO_TEST_CASE(file_taken_away_is_an_error_not_a_new_archive)
     auto gone = a.ask(acme->add(numbered(4, 3)));
     BOOST_REQUIRE(!gone);
     BOOST_TEST(gone.error().code.value() == ENOENT);
-}
-
-/// Makes the archive that the next case reads. When a schema is released:
-///   DTBRIDGE_FIXTURE=/tmp/fixture unit-archive --run_test=faults/make_fixture
-///   (sqlite3 /tmp/fixture/masters/acme/archive.db .dump
-///    echo 'PRAGMA application_id=1685348978; PRAGMA user_version=<n>;') > tests/data/archive-v<n>.sql
-BOOST_AUTO_TEST_CASE(make_fixture, *boost::unit_test::disabled())
-{
-    const char* folder = std::getenv("DTBRIDGE_FIXTURE");
-    BOOST_REQUIRE(folder);
-    archives a;
-    auto piece_of = [](std::int64_t n) {
-        auto id = std::to_string(n);
-        return test::piece{
-            {n, 1000 * n},
-            "{\"pbid\":" + id + ",\"model\":{\"name\":\"Device::New User Agent\"},\"score\":0." + id + "}"};
-    };
-    auto block = [&](std::int64_t from, std::int64_t to) {
-        std::vector<test::piece> pieces;
-        for (auto n = from; n <= to; ++n)
-            pieces.push_back(piece_of(n));
-        return test::block_of(pieces);
-    };
-    auto acme = a.open();
-    a.must(acme->ensure_cursor("qradar", {"", 0}));
-    a.must(acme->add(block(1, 5)));
-    a.clock += 60'000;
-    retention_order order;
-    order.older_than = a.clock;
-    a.must(acme->prune(order));
-    auto second = block(6, 10);
-    second.position = poll_position{1'700'000'100'000, true};
-    second.window.emplace();
-    second.window->shown = 5;
-    a.must(acme->add(std::move(second)));
-    auto quiet = block(11, 12);
-    quiet.archive_only = true;
-    a.must(acme->add(std::move(quiet)));
-    confirmed_batch batch;
-    batch.first_seq = 6;
-    batch.last_seq = 8;
-    batch.sent = 3;
-    batch.policy_hash = a.must(acme->remember("[forward]\nmin_score = 0.4\n"));
-    a.must(acme->confirm("qradar", batch));
-    a.must(acme->note_states({shown_state{{6, 6000}, true, 1, {}}}));
-    a.must(acme->set_aside("[1]", "not an object"));
-    a.must(acme->close());
-    std::filesystem::copy(
-        a.dir / "masters", std::string(folder) + "/masters", std::filesystem::copy_options::recursive);
-}
-
-BOOST_AUTO_TEST_CASE(archive_of_the_first_schema)
-{
-    // One of each released schema is kept, so that every later version is shown to bring it forward.
-    archives a;
-    std::filesystem::create_directories(a.dir / "masters/acme");
-    {
-        std::ifstream in(DTBRIDGE_TEST_DATA "/archive-v1.sql");
-        BOOST_REQUIRE(in.good());
-        std::stringstream sql;
-        sql << in.rdbuf();
-        db::open_options options;
-        options.create = true;
-        db::connection file(a.file(), options);
-        file.exec(sql.str().c_str());
-    }
-    auto acme = a.open();
-    BOOST_TEST(acme->last_seq() == 12);
-    auto facts = a.must(acme->facts());
-    BOOST_TEST(facts.breaches == 7);
-    BOOST_TEST(facts.oldest_seq == 6);
-    auto span = a.must(acme->read(0, 100, 1 << 20));
-    BOOST_REQUIRE(span.breaches.size() == 5u);
-    BOOST_TEST(span.breaches[0].body ==
-               "{\"pbid\":6,\"model\":{\"name\":\"Device::New User Agent\"},\"score\":0.6}");
-    BOOST_TEST(span.breaches[0].archived == 1'700'000'060'000);
-    auto all = a.must(acme->scan(scan_order{}));
-    BOOST_TEST(all.breaches.size() == 7u);
-    BOOST_TEST(a.must(acme->position())->position == 1'700'000'100'000);
-    BOOST_TEST(a.must(acme->position())->by_activity);
-    auto cursors = a.must(acme->cursors());
-    BOOST_REQUIRE(cursors.size() == 1u);
-    BOOST_TEST(cursors[0].destination == "qradar");
-    BOOST_TEST(cursors[0].seq == 8);
-    BOOST_TEST(cursors[0].lost == 5);
-    auto batch = a.must(acme->confirmed(7));
-    BOOST_REQUIRE(batch.size() == 1u);
-    BOOST_TEST(a.must(acme->recall(batch[0].batch.policy_hash)).value() == "[forward]\nmin_score = 0.4\n");
-    BOOST_TEST(a.must(acme->changes(breach_key{6, 6000})).size() == 1u);
-    BOOST_TEST(a.must(acme->windows(10)).size() == 1u);
-    BOOST_TEST(a.must(acme->differences(10)).empty());
-    BOOST_TEST(a.must(acme->note_differences({difference{}})).size() == 1u);
-    BOOST_TEST(!a.must(acme->set_aside("[1]", "not an object")));
-    std::vector<breach_key> keys = {{1, 1000}, {13, 13000}};
-    BOOST_TEST(a.must(acme->missing(keys)).size() == 1u);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

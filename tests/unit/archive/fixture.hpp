@@ -8,7 +8,9 @@
 #include <boost/test/unit_test.hpp>
 
 #include <atomic>
-#include <iostream>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +19,7 @@
 
 #include "support/postgres_server.hpp"
 #include "support/run_coro.hpp"
+#include "support/skipped.hpp"
 #include "support/temp_dir.hpp"
 
 namespace dtbridge::test
@@ -93,7 +96,7 @@ inline const std::vector<store_kind>& both()
         if (!postgres_server::programs().empty())
             out.push_back(store_kind::postgresql);
         else
-            std::cerr << "skipped: no PostgreSQL is installed, archives in it are not tested\n";
+            say_skipped("no PostgreSQL is installed, archives in it are not tested");
         return out;
     }();
     return kinds;
@@ -165,6 +168,19 @@ struct archives
         return dir / "masters/" + master + "/archive.db";
     }
 };
+
+/// The file that an SQL dump of tests/data is of; its folders, too.
+inline void make_file(const std::string& path, const std::string& dump)
+{
+    std::filesystem::create_directories(std::filesystem::path(path).parent_path());
+    std::ifstream in(DTBRIDGE_TEST_DATA "/" + dump, std::ios::binary);
+    BOOST_REQUIRE_MESSAGE(in.good(), dump);
+    const std::string sql(std::istreambuf_iterator<char>(in), {});
+    db::open_options options;
+    options.create = true;
+    db::connection file(path, options);
+    file.exec(sql.c_str());
+}
 
 inline std::vector<std::int64_t> pbids(const archive_span& span)
 {

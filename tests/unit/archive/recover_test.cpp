@@ -440,15 +440,9 @@ BOOST_AUTO_TEST_CASE(what_retention_dropped_is_no_loss)
 BOOST_AUTO_TEST_CASE(older_schema_stays_what_it_is)
 {
     archives a;
-    fs::create_directories(a.dir / "masters/acme");
+    test::make_file(a.file(), "archive-v1.sql");
     {
-        std::ifstream in(DTBRIDGE_TEST_DATA "/archive-v1.sql");
-        std::stringstream sql;
-        sql << in.rdbuf();
-        db::open_options options;
-        options.create = true;
-        db::connection file(a.file(), options);
-        file.exec(sql.str().c_str());
+        db::connection file(a.file(), db::open_options{});
         file.exec("UPDATE breach SET begins = 77777 WHERE seq = 7");
     }
     auto r = recover_archive(a.dir / "masters/acme", now, {});
@@ -529,7 +523,7 @@ BOOST_AUTO_TEST_CASE(full_disk_leaves_the_damaged_file_in_its_place)
     ::mkdir(disk.c_str(), 0750);
     if (::mount("dtbridge-test", disk.c_str(), "tmpfs", 0, "size=3m") != 0)
     {
-        BOOST_TEST_MESSAGE("skipped: this user may not mount a small file system");
+        test::say_skipped("this user may not mount a small file system");
         return;
     }
     BOOST_REQUIRE(harmed.size() > 1u << 20 && harmed.size() < 2u << 20);

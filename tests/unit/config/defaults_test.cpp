@@ -278,6 +278,7 @@ BOOST_AUTO_TEST_CASE(archive_in_postgresql)
                   R"([archive]
 url = "postgresql://bridge@db1.example,db2.example:5433/dtbridge?target_session_attrs=read-write"
 password_file = "db.password"
+bridge = "north.example"
 schema_per_master = true
 partition = "3d"
 retention = "30d"
@@ -287,6 +288,7 @@ retention = "30d"
                "postgresql://bridge@db1.example,db2.example:5433/dtbridge?target_session_attrs=read-write");
     BOOST_TEST(c.archive.database.password.reveal() == "from-a-file");
     BOOST_TEST(c.archive.database.own_schemas);
+    BOOST_TEST(c.archive.bridge == "north.example");
     BOOST_TEST((c.archive.database.partition == 72h));
     BOOST_TEST((c.archive.retention == 720h));
     // The database's file system is not this host's.

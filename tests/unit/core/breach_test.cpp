@@ -10,6 +10,8 @@
 #include <ostream>
 #include <sstream>
 
+#include "support/skipped.hpp"
+
 using namespace dtbridge;
 using json::kind;
 
@@ -308,7 +310,7 @@ BOOST_AUTO_TEST_CASE(captured_samples_are_read)
         "samples/darktrace";
     if (!std::filesystem::exists(folder))
     {
-        BOOST_TEST_MESSAGE("skipped: no captured samples in " << folder);
+        test::say_skipped("no captured samples in " + folder.string());
         return;
     }
     json::document doc;

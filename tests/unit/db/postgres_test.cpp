@@ -2,10 +2,10 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include <iostream>
 #include <limits>
 
 #include "support/postgres_server.hpp"
+#include "support/skipped.hpp"
 
 using namespace dtbridge;
 using namespace std::chrono_literals;
@@ -20,7 +20,7 @@ bool is_installed()
     static const bool there = [] {
         const bool found = !postgres_server::programs().empty();
         if (!found)
-            std::cerr << "skipped: no PostgreSQL is installed\n";
+            test::say_skipped("no PostgreSQL is installed");
         return found;
     }();
     return there;

@@ -1,7 +1,14 @@
 #include <dtbridge/deliver/delivery.hpp>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/test/data/monomorphic.hpp>
+#include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -20,6 +27,7 @@ using test::quick;
 using test::set_of;
 using test::settings_to;
 using test::stage;
+using test::step;
 using test::stream_collector;
 using clock_type = std::chrono::steady_clock;
 
@@ -49,7 +57,64 @@ bool in_order(const std::vector<std::int64_t>& all)
     return true;
 }
 
+/// Its kernel takes connections as long as there is room in its queue; nobody ever says a word on them.
+class mute_listener
+{
+public:
+    explicit mute_listener(int queue) : fd_(::socket(AF_INET, SOCK_STREAM, 0))
+    {
+        sockaddr_in any = loopback(0);
+        socklen_t length = sizeof any;
+        BOOST_REQUIRE(::bind(fd_, reinterpret_cast<const sockaddr*>(&any), length) == 0);
+        BOOST_REQUIRE(::listen(fd_, queue) == 0);
+        BOOST_REQUIRE(::getsockname(fd_, reinterpret_cast<sockaddr*>(&any), &length) == 0);
+        port_ = ntohs(any.sin_port);
+    }
+    ~mute_listener()
+    {
+        for (const int fd : waiting_)
+            ::close(fd);
+        ::close(fd_);
+    }
+    mute_listener(const mute_listener&) = delete;
+    mute_listener& operator=(const mute_listener&) = delete;
+    std::uint16_t port() const { return port_; }
+
+    /// From then on the kernel drops who wants to connect.
+    void fill()
+    {
+        const sockaddr_in to = loopback(port_);
+        for (bool taken = true; taken;)
+        {
+            waiting_.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0));
+            ::connect(waiting_.back(), reinterpret_cast<const sockaddr*>(&to), sizeof to);
+            pollfd ready{waiting_.back(), POLLOUT, 0};
+            taken = ::poll(&ready, 1, 100) == 1;
+            BOOST_REQUIRE(waiting_.size() < 100);
+        }
+    }
+
+private:
+    static sockaddr_in loopback(std::uint16_t port)
+    {
+        sockaddr_in a{};
+        a.sin_family = AF_INET;
+        a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        a.sin_port = htons(port);
+        return a;
+    }
+    int fd_;
+    std::uint16_t port_ = 0;
+    std::vector<int> waiting_;
+};
+
+/// Waits in TCP's, TLS's and RELP's own greeting.
+const transport::protocol greetings[] = {
+    transport::protocol::tcp, transport::protocol::tls, transport::protocol::relp};
+
 }  // namespace
+
+BOOST_TEST_DONT_PRINT_LOG_VALUE(transport::protocol)
 
 BOOST_AUTO_TEST_SUITE(faults)
 
@@ -200,6 +265,30 @@ BOOST_AUTO_TEST_CASE(fail_over_to_the_second_address_and_return)
     BOOST_TEST(second.count() == 100u);  // in a run without faults nothing is repeated
     BOOST_TEST((set_of(pbids_of(back->messages())) == all_of(100, 199)));
     BOOST_TEST(s.cursor("acme") == 200);
+}
+
+BOOST_DATA_TEST_CASE(a_stop_while_it_connects_is_no_failure,
+                     boost::unit_test::data::make(greetings) * boost::unit_test::data::make({false, true}),
+                     way,
+                     is_cancelled)
+{
+    stage s;
+    const bool is_tcp = way == transport::protocol::tcp;
+    mute_listener siem(is_tcp ? 0 : 64);
+    if (is_tcp)
+        siem.fill();
+    deliver::delivery d(s.ctx.get_executor(), settings_to({siem.port()}, way), 0, quick());
+    s.fill("acme", 0, 10);
+    d.add_master(s.shared("acme"), info("acme"));
+    const step connecting{[&] { return d.now().now == deliver::status::state::connecting; }, {}};
+    if (is_cancelled)
+        s.play_and_cancel(d, {connecting});
+    else
+        s.play(d, {connecting});
+    BOOST_TEST(d.now().error == "");  // set whenever a failure is logged
+    BOOST_TEST(d.now().error_since == 0);
+    BOOST_TEST(d.now().connects == 0);
+    BOOST_TEST((s.stopped_in < 5s));  // far below what connecting may take
 }
 
 BOOST_AUTO_TEST_CASE(a_first_address_that_breaks_every_connection_is_left)

@@ -1,5 +1,11 @@
 // Sweeps and back-fills with scripted answers: no sockets, no sleeping.
 
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/test/data/monomorphic.hpp>
+#include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
@@ -46,6 +52,30 @@ struct sweeping : world
         }
         std::sort(out.begin(), out.end());
         return out;
+    }
+    /// Polls until such a question is asked, then stops; whether it ended by that.
+    bool stop_when(std::function<bool(const question&)> is_then)
+    {
+        asio::cancellation_signal stop;
+        // As the HTTP client answers it.
+        master->instead = [&](const question& q) -> std::optional<reply> {
+            if (!is_then(q))
+                return std::nullopt;
+            asio::post(io, [&] { stop.emit(asio::cancellation_type::terminal); });
+            reply r;
+            r.headless = true;
+            r.breaks = fail(asio::error::operation_aborted, "acme: cancelled");
+            return r;
+        };
+        time->until(day);
+        io.restart();
+        bool ended = false;
+        asio::co_spawn(io, loop->run(), asio::bind_cancellation_slot(stop.slot(), [&](std::exception_ptr e) {
+                           BOOST_CHECK_THROW(std::rethrow_exception(e), boost::system::system_error);
+                           ended = is_then(master->questions.back());
+                       }));
+        io.run();
+        return ended;
     }
     std::size_t asked_by_pbid() const
     {
@@ -332,6 +362,32 @@ BOOST_AUTO_TEST_CASE(a_breach_shown_and_not_to_be_had_is_kept_as_withheld)
     w.run(2 * hour);
     BOOST_TEST(w.kept(difference::kind::withheld) == (ids{5'000}), boost::test_tools::per_element());
     BOOST_TEST(w.store->records.size() == 1440u);
+}
+
+/// What is being asked when the bridge is told to stop.
+using moment = bool (*)(const question&);
+const moment moments[] = {
+    [](const question& q) { return q.get("creationtime") == "true"; },  // a poll
+    [](const question& q) { return q.get("minimal") == "true"; },       // the window of a sweep
+    [](const question& q) { return q.get("pbid") == "5000"; },          // a breach that a sweep found
+};
+
+BOOST_DATA_TEST_CASE(a_stop_is_no_failure_of_the_master, boost::unit_test::data::make(moments), is_then)
+{
+    sweeping w;
+    w.options.reconcile_deep = std::chrono::milliseconds(day);
+    const std::string pad = R"(,"pad":")" + std::string(6'000, 'p') + "\"";
+    for (int i = 0; i < 24 * 60; ++i)
+    {
+        w.add(i + 1, t0 - 24 * hour + (i + 1) * minute);
+        w.master->breaches.back().left_out = pad;
+    }
+    w.run(2 * hour);
+    w.add(5'000, t0 - 19 * hour + 1, w.time->now().wall);
+    BOOST_TEST(w.stop_when(is_then));
+    BOOST_TEST(w.status().error == "");
+    BOOST_TEST(w.status().sweep_error == "");
+    BOOST_TEST(w.outcomes(answer_kind::unreachable) == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(a_sweep_that_fails_in_the_middle_counts_once)
