@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <limits>
+#include <map>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -38,6 +40,8 @@ struct libpq
     explicit libpq(shared_library l) : library(std::move(l)) {}
     shared_library library;
 #define DTBRIDGE_LIBPQ(name) decltype(&::name) name = nullptr
+    DTBRIDGE_LIBPQ(PQconninfoParse);
+    DTBRIDGE_LIBPQ(PQconninfoFree);
     DTBRIDGE_LIBPQ(PQconnectStartParams);
     DTBRIDGE_LIBPQ(PQconnectPoll);
     DTBRIDGE_LIBPQ(PQsocket);
@@ -71,7 +75,8 @@ struct libpq
     bool find_all()
     {
 #define DTBRIDGE_LIBPQ(name) library.find(#name, name)
-        return DTBRIDGE_LIBPQ(PQconnectStartParams) && DTBRIDGE_LIBPQ(PQconnectPoll) &&
+        return DTBRIDGE_LIBPQ(PQconninfoParse) && DTBRIDGE_LIBPQ(PQconninfoFree) &&
+               DTBRIDGE_LIBPQ(PQconnectStartParams) && DTBRIDGE_LIBPQ(PQconnectPoll) &&
                DTBRIDGE_LIBPQ(PQsocket) && DTBRIDGE_LIBPQ(PQstatus) && DTBRIDGE_LIBPQ(PQtransactionStatus) &&
                DTBRIDGE_LIBPQ(PQerrorMessage) && DTBRIDGE_LIBPQ(PQfinish) &&
                DTBRIDGE_LIBPQ(PQsetnonblocking) && DTBRIDGE_LIBPQ(PQsetNoticeProcessor) &&
@@ -385,6 +390,59 @@ const char* system_roots()
     return nullptr;
 }
 
+/// One of the servers that a url names, in libpq's words; all null: whatever the url says.
+struct server
+{
+    std::optional<std::string> host = {}, hostaddr = {}, port = {};
+};
+
+std::vector<std::string> parts_of(std::string_view list)
+{
+    std::vector<std::string> out(1);
+    for (const char c : list)
+    {
+        if (c == ',')
+            out.emplace_back();
+        else
+            out.back() += c;
+    }
+    return out;
+}
+
+/// In the url's order. What does not add up is left to libpq, which says so.
+std::vector<server> servers_of(const std::string& url)
+{
+    std::vector<server> out(1);
+    auto* const options = pq().PQconninfoParse(url.c_str(), nullptr);
+    if (options == nullptr)
+        return out;
+    std::map<std::string_view, std::vector<std::string>> lists;
+    std::size_t count = 1;
+    for (const auto* o = options; o->keyword != nullptr; ++o)
+        for (const std::string_view key : {"host", "hostaddr", "port"})
+            if (o->keyword == key && o->val != nullptr)
+                count = std::max(count, (lists[key] = parts_of(o->val)).size());
+    pq().PQconninfoFree(options);
+    auto& ports = lists["port"];
+    if (ports.size() == 1)
+        ports.resize(count, ports.front());
+    for (const auto& [_, list] : lists)
+        if (!list.empty() && list.size() != count)
+            return out;
+    if (count == 1)
+        return out;
+    out.resize(count);
+    for (std::size_t i = 0; i < count; ++i)
+    {
+        const auto pick = [&lists, i](std::string_view key) {
+            const auto& list = lists[key];
+            return list.empty() ? std::optional<std::string>() : list[i];
+        };
+        out[i] = {pick("host"), pick("hostaddr"), pick("port")};
+    }
+    return out;
+}
+
 }  // namespace
 
 postgres::postgres(const postgres_options& options) : limit_(options.statement_limit)
@@ -397,57 +455,88 @@ postgres::postgres(const postgres_options& options) : limit_(options.statement_l
     std::vector<const char*> keys = {
         "application_name", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"};
     std::vector<const char*> values = {"dtbridge", "10", "5", "3", "30000"};
+    const auto add = [&keys, &values](const char* key, const char* value) {
+        keys.push_back(key);
+        values.push_back(value);
+    };
     if (!url.is_local)
     {
-        keys.push_back("sslmode");
-        values.push_back("verify-full");
+        add("sslmode", "verify-full");
         if (const char* roots = system_roots())
-        {
-            keys.push_back("sslrootcert");
-            values.push_back(roots);
-        }
+            add("sslrootcert", roots);
     }
-    keys.push_back("dbname");
-    values.push_back(options.url.c_str());
+    add("dbname", options.url.c_str());
     if (!password.empty())
+        add("password", password.c_str());
+    add("client_encoding", "UTF8");
+
+    // libpq goes on to the next server when one refuses the connection, and waits without end for one that is
+    // silent, as a machine that is off. So each is tried by itself, with an even share of what time is left.
+    const auto servers = servers_of(options.url);
+    const auto first = options.right_server->load() % servers.size();
+    const auto until = clock::now() + options.connect_limit;
+    std::string words;
+    for (std::size_t tried = 0; tried < servers.size(); ++tried)
     {
-        keys.push_back("password");
-        values.push_back(password.c_str());
-    }
-    keys.push_back("client_encoding");
-    values.push_back("UTF8");
-    keys.push_back(nullptr);
-    values.push_back(nullptr);
-    conn_ = lib.PQconnectStartParams(keys.data(), values.data(), 1);
-    if (conn_ == nullptr)
-        throw std::bad_alloc();
-    try
-    {
-        const auto until = clock::now() + options.connect_limit;
-        if (lib.PQstatus(conn_) == CONNECTION_BAD)
-            raise_lost("cannot be connected to");
-        auto next = PGRES_POLLING_WRITING;
-        while (next != PGRES_POLLING_OK)
+        const auto n = (first + tried) % servers.size();
+        const auto& [host, hostaddr, port] = servers[n];
+        auto with = keys;
+        auto its = values;
+        for (const auto& [key, value] :
+             {std::pair{"host", &host}, std::pair{"hostaddr", &hostaddr}, std::pair{"port", &port}})
+            if (*value)
+            {
+                with.push_back(key);
+                its.push_back((*value)->c_str());
+            }
+        with.push_back(nullptr);
+        its.push_back(nullptr);
+        std::unique_ptr<pg_conn, decltype(lib.PQfinish)> made(
+            lib.PQconnectStartParams(with.data(), its.data(), 1), lib.PQfinish);
+        conn_ = made.get();
+        if (conn_ == nullptr)
+            throw std::bad_alloc();
+        const auto now = clock::now();
+        try
         {
-            if (next == PGRES_POLLING_FAILED)
-                raise_lost("cannot be connected to");
-            wait_for(next == PGRES_POLLING_READING ? POLLIN : POLLOUT, until);
-            next = lib.PQconnectPoll(conn_);
+            finish_connecting(now + (until - now) / (servers.size() - tried));
+            *options.right_server = n;
+            made.release();
+            return;
         }
-        lib.PQsetNoticeProcessor(conn_, ignore_notice, nullptr);
-        if (lib.PQserverVersion(conn_) < 130000)
-            throw postgres_error(
-                fail(errc::unsupported, place_ + " is older than version 13, the oldest that dtbridge uses"),
-                "",
-                false);
-        if (lib.PQsetnonblocking(conn_, 1) != 0)
-            raise_lost("cannot be used without blocking");
+        catch (const postgres_error& e)
+        {
+            if (servers.size() == 1)
+                throw;
+            words += (tried == 0 ? " " : "; ") + host.value_or(hostaddr.value_or("")) + ":" +
+                     e.reason().detail.substr(place_.size());
+            if (tried + 1 == servers.size())
+                throw postgres_error(fail(e.reason().code, place_ + words), e.sqlstate(), e.lost());
+        }
     }
-    catch (...)
+}
+
+void postgres::finish_connecting(clock::time_point until)
+{
+    const auto& lib = pq();
+    if (lib.PQstatus(conn_) == CONNECTION_BAD)
+        raise_lost("cannot be connected to");
+    auto next = PGRES_POLLING_WRITING;
+    while (next != PGRES_POLLING_OK)
     {
-        lib.PQfinish(conn_);
-        throw;
+        if (next == PGRES_POLLING_FAILED)
+            raise_lost("cannot be connected to");
+        wait_for(next == PGRES_POLLING_READING ? POLLIN : POLLOUT, until);
+        next = lib.PQconnectPoll(conn_);
     }
+    lib.PQsetNoticeProcessor(conn_, ignore_notice, nullptr);
+    if (lib.PQserverVersion(conn_) < 130000)
+        throw postgres_error(
+            fail(errc::unsupported, place_ + " is older than version 13, the oldest that dtbridge uses"),
+            "",
+            false);
+    if (lib.PQsetnonblocking(conn_, 1) != 0)
+        raise_lost("cannot be used without blocking");
 }
 
 postgres::~postgres()

@@ -132,7 +132,7 @@ class Faults(CollectorTest):
     def test_resets_at_any_moment(self):
         self.begin()
         confirmed = self.confirmed_now()
-        breaks = cursors.Breaks(self.bridge)
+        breaks = cursors.Breaks(cursors.Files(self.bridge))
         self.sim.rate(150)
         for _ in range(12):
             time.sleep(0.35)

@@ -36,7 +36,7 @@ class Kill(RigTest):
         bridge.start(wait=False)
         left = TOTAL // 4
         at_kill = []
-        breaks = cursors.Breaks(bridge)
+        breaks = cursors.Breaks(cursors.Files(bridge))
         for kill in range(KILLS):
             share = left if kill == KILLS - 1 else left // (KILLS - kill)
             left -= share

@@ -32,7 +32,7 @@ class Breaks(CollectorTest):
         """Not a reset, not a FIN: packets vanish while breaches come. Noticed within TCP_USER_TIMEOUT."""
         self.begin_in_network()
         confirmed = self.confirmed_now()
-        breaks = cursors.Breaks(self.bridge)
+        breaks = cursors.Breaks(cursors.Files(self.bridge))
         self.sim.rate(20)
         time.sleep(1)
         start = time.monotonic()
@@ -78,7 +78,7 @@ class Breaks(CollectorTest):
         """ss -K on the bridge's host, again and again while breaches flow."""
         self.begin_in_network()
         confirmed = self.confirmed_now()
-        breaks = cursors.Breaks(self.bridge)
+        breaks = cursors.Breaks(cursors.Files(self.bridge))
         self.sim.rate(100)
         killed = 0
         for _ in range(10):

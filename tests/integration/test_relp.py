@@ -69,7 +69,7 @@ class Relp(RigTest):
         chance = random.Random(7)
         left = total // 2
         at_kill = []
-        breaks = cursors.Breaks(self.bridge)
+        breaks = cursors.Breaks(cursors.Files(self.bridge))
         for kill in range(kills):
             share = left // (kills - kill)
             left -= share
@@ -104,7 +104,7 @@ class Relp(RigTest):
     def test_bridge_killed_under_load(self):
         self.begin(2000)
         self.bridge.start(wait=False)
-        breaks = cursors.Breaks(self.bridge)
+        breaks = cursors.Breaks(cursors.Files(self.bridge))
         for _ in range(6):
             wait_until(lambda: self.bridge.process.alive(), 5)
             time.sleep(0.4)

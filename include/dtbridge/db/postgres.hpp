@@ -137,6 +137,7 @@ public:
     postgres_peer peer() const;
 
 private:
+    void finish_connecting(std::chrono::steady_clock::time_point until);
     void wait_for(short events, std::chrono::steady_clock::time_point until);
     [[noreturn]] void raise_lost(const std::string& what);
 

@@ -1,6 +1,9 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -14,8 +17,10 @@ struct postgres_options
 {
     std::string url;  ///< postgresql://[user@]host[:port][,host2[:port]]/database[?libpq's parameters]
     secret password;  ///< comes before one in url or in libpq's own files
-    std::chrono::milliseconds connect_limit = std::chrono::seconds(10);
+    std::chrono::milliseconds connect_limit = std::chrono::seconds(10);  ///< for all servers of url together
     std::chrono::milliseconds statement_limit = std::chrono::seconds(30);
+    /// Which of the url's servers was the right one last, and is tried first. Copies share it.
+    std::shared_ptr<std::atomic<std::size_t>> right_server = std::make_shared<std::atomic<std::size_t>>(0);
 };
 
 /// What a URL says before libpq reads it.

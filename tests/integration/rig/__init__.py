@@ -7,6 +7,7 @@ a test failed and DTBRIDGE_KEEP is set.
 from .basics import BUILD, SHARED, SOURCE, Folder, free_port, wait_until  # noqa: F401
 from .bridge import Bridge, bridge_binary, run_cli  # noqa: F401
 from .case import RigTest  # noqa: F401
+from .cluster import Cluster  # noqa: F401
 from .collectors import Collector  # noqa: F401
 from .kafka import Gate, Kafka  # noqa: F401
 from .network import Network  # noqa: F401

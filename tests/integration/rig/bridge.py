@@ -67,6 +67,7 @@ class Bridge:
         self.process = None
         self.starts = 0
         self.prefix = []  # a command that starts the program
+        self.program = None  # another build of it
         self.secrets = set()  # what was ever given to token()
         self.peak_kib = 0  # resident memory, the highest of all lives that were ended here
 
@@ -123,7 +124,7 @@ class Bridge:
             self.write()
         self.starts += 1
         # One log per start, so that a test can look at the last life only.
-        self.process = Process(f"{self.name}-{self.starts}", [*self.prefix, bridge_binary(), "run", "--config", self.config],
+        self.process = Process(f"{self.name}-{self.starts}", [*self.prefix, self.program or bridge_binary(), "run", "--config", self.config],
                                self.folder, env=env)
         if wait:
             self.wait_ready()

@@ -17,15 +17,19 @@ class Collector:
     accept() listens again on the same port. Incomplete frames at a connection's end are counted in .cut, never taken.
     close_after = n: closes every connection after n messages. reset_in_message = n: RST to the next n connections in the
     middle of a message. use(..): other certificates for new connections. network: a Network of rig/network.py to listen in.
+    name_of: a function that names who connects from an address; .senders has it for each message, stall(sender=name) is for that
+    one alone. receive_buffer: bytes that the kernel takes before they are read, so that a stalled sender soon waits.
     """
 
-    def __init__(self, kind="tcp", port=0, pki=None, client_certificate=False, keep_raw=False, host="127.0.0.1", network=None):
+    def __init__(self, kind="tcp", port=0, pki=None, client_certificate=False, keep_raw=False, host="127.0.0.1", network=None,
+                 name_of=None, receive_buffer=0):
         self.kind = kind
         self.host = host
         # Not one that the kernel would give to somebody's outgoing connection while refuse() leaves it alone.
         self.port = port or (0 if network else free_port(socket.SOCK_DGRAM if kind == "udp" else socket.SOCK_STREAM, host))
         self.messages = []
         self.times = []
+        self.senders = []
         self.raw = bytearray()
         self.keep_raw = keep_raw
         self.cut = 0
@@ -39,6 +43,9 @@ class Collector:
         self._slow = 0.0
         self._context = None
         self._network = network
+        self._name_of = name_of
+        self._receive_buffer = receive_buffer
+        self._stalled_senders = set()
         self.close_after = 0
         self.reset_in_message = 0
         self.closes = 0  # RELP sessions that ended by "close"
@@ -73,6 +80,8 @@ class Collector:
         s.bind((self.host, self.port))
         self.port = s.getsockname()[1]
         if self.kind != "udp":
+            if self._receive_buffer:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)  # those that are accepted have it, too
             s.listen(128)
         self._listener = s
         threading.Thread(target=self._datagrams if self.kind == "udp" else self._accept_loop, args=(s,), daemon=True).start()
@@ -103,8 +112,10 @@ class Collector:
             for c in self._open:
                 self._open[c] = "reset"
 
-    def stall(self, on=True):
-        if on:
+    def stall(self, on=True, sender=None):
+        if sender:
+            (self._stalled_senders.add if on else self._stalled_senders.discard)(sender)
+        elif on:
             self._reading.clear()
         else:
             self._reading.set()
@@ -130,9 +141,11 @@ class Collector:
     def texts(self):
         return [m.decode("utf-8") for m in list(self.messages)]
 
-    def _take(self, message):
-        self.messages.append(message)
+    def _take(self, message, sender=None):
+        # Whoever looks meanwhile finds of every message that is there who sent it and when.
         self.times.append(time.monotonic())
+        self.senders.append(sender)
+        self.messages.append(message)
 
     def _datagrams(self, s):
         while True:
@@ -147,14 +160,15 @@ class Collector:
     def _accept_loop(self, s):
         while True:
             try:
-                c, _ = s.accept()
+                c, peer = s.accept()
             except OSError:
                 return
             self.connections += 1
-            threading.Thread(target=self._serve, args=(c,), daemon=True).start()
+            threading.Thread(target=self._serve, args=(c, peer), daemon=True).start()
 
-    def _serve(self, plain):
+    def _serve(self, plain, peer):
         c = plain
+        sender = self._name_of(peer) if self._name_of else None
         try:
             if self._context:
                 c.settimeout(30)
@@ -174,8 +188,8 @@ class Collector:
                 if self._open[c] == "reset":
                     c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     break
-                if not self._reading.is_set():
-                    self._reading.wait(0.05)
+                if not self._reading.is_set() or sender in self._stalled_senders:
+                    time.sleep(0.05)
                     continue
                 try:
                     # Small pieces, so that what is not taken is left to the kernel, which then resets instead of closing: what a
@@ -188,7 +202,7 @@ class Collector:
                 if self.keep_raw:
                     self.raw += data
                 held += data
-                got = self._relp_frames(held, c) if self.kind.startswith("relp") else self._frames(held)
+                got = self._relp_frames(held, c, sender) if self.kind.startswith("relp") else self._frames(held, sender)
                 if got is None:
                     break
                 before += got
@@ -215,7 +229,7 @@ class Collector:
 
     RELP = re.compile(rb"(\d{1,9}) ([A-Za-z]{1,32}) (\d{1,9})(?= |\n)")
 
-    def _relp_frames(self, held, c):
+    def _relp_frames(self, held, c, sender):
         """Answers whole frames; how many messages there were, None when the session is over."""
         taken = 0
         while held:
@@ -238,7 +252,7 @@ class Collector:
             if command == b"open":
                 answer = b"200 OK\nrelp_version=0\nrelp_software=rig\ncommands=syslog"
             elif command == b"syslog":
-                self._take(data)
+                self._take(data, sender)
                 taken += 1
             elif command == b"close":
                 self.closes += 1
@@ -249,7 +263,7 @@ class Collector:
                 break
         return taken
 
-    def _frames(self, held):
+    def _frames(self, held, sender):
         """Takes whole frames; how many there were."""
         at, taken = 0, 0
         while at < len(held):
@@ -265,7 +279,7 @@ class Collector:
                 size = int(held[at:blank])
                 if blank + 1 + size > len(held):
                     break
-                self._take(bytes(held[blank + 1:blank + 1 + size]))
+                self._take(bytes(held[blank + 1:blank + 1 + size]), sender)
                 taken += 1
                 at = blank + 1 + size
             else:
@@ -273,7 +287,7 @@ class Collector:
                 if end < 0:
                     break
                 if end > at:
-                    self._take(bytes(held[at:end]))
+                    self._take(bytes(held[at:end]), sender)
                     taken += 1
                 at = end + 1
         del held[:at]

@@ -1,4 +1,5 @@
-"""How far each destination is in each master's archive, read from the bridge's own files: what a break or a kill may repeat.
+"""How far each destination is in each master's archive, read from the bridge's own files or from its database: what a break or a
+kill may repeat.
 
 The rule (product.md 1): a breach comes once, and once more for each break at which it was archived and the cursor had not passed it."""
 import contextlib
@@ -45,33 +46,73 @@ def sequences(state_dir, only="*"):
             for pbid, created, seq in ask(file, lambda db: db.execute("SELECT pbid, created, seq FROM seen").fetchall())}
 
 
-class Breaks:
-    """breaks = Breaks(bridge); breaks.killed() after each kill, breaks.now() before each break of the connections; at the end
-    breaks.too_often("destination", {(master, pbid): how often it came}) answers {} when the rule was kept."""
+class Files:
+    """The archives of a bridge that keeps them in state_dir."""
 
     def __init__(self, bridge):
         self.folder = bridge.service["state_dir"]
+
+    def standing(self):
+        return standing(self.folder)
+
+    def sequences(self):
+        return sequences(self.folder)
+
+
+class Tables:
+    """The archives in a database: postgres() is the server that has them just now."""
+
+    def __init__(self, postgres):
+        self.postgres = postgres
+
+    def standing(self):
+        rows = self.postgres().sql("archive", "SELECT m.name, m.last_seq, c.name, c.seq FROM dtbridge.master m "
+                                   "LEFT JOIN dtbridge.cursor c ON c.master = m.id")
+        found = {}
+        for master, last, name, seq in (row.split("|") for row in rows):
+            at = found.setdefault(master, (int(last), {}))[1]
+            if name:
+                at[name] = int(seq)
+        return found
+
+    def sequences(self):
+        rows = self.postgres().sql("archive", "SELECT m.name, s.pbid, s.created, s.seq FROM dtbridge.seen s "
+                                   "JOIN dtbridge.master m ON m.id = s.master")
+        return {(master, int(pbid), int(created)): int(seq) for master, pbid, created, seq in (row.split("|") for row in rows)}
+
+
+class Breaks:
+    """breaks = Breaks(Files(bridge)); breaks.killed() after each kill, breaks.now() before each break of the connections; at the end
+    breaks.too_often("destination", {(master, pbid): how often it came}) answers {} when the rule was kept. masters: it broke for
+    these alone."""
+
+    def __init__(self, archives):
+        self.archives = archives
         self.at = []  # (standing before it, standing behind it or None: that of the next one)
 
-    def killed(self):
-        at = standing(self.folder)
+    def _standing(self, masters=None):
+        return {m: at for m, at in self.archives.standing().items() if masters is None or m in masters}
+
+    def killed(self, masters=None):
+        at = self._standing(masters)
         self.at.append((at, at))
 
-    def now(self):
-        self.at.append((standing(self.folder), None))
+    def now(self, masters=None):
+        self.at.append((self._standing(masters), None))
 
     def over(self):
         """What is archived from here on was not in flight at the last break."""
-        self.at[-1] = (self.at[-1][0], standing(self.folder))
+        before = self.at[-1][0]
+        self.at[-1] = (before, self._standing(before))
 
     def too_often(self, destination, counts):
         """{(master, pbid): (how often it came, how often it may, its seq)}"""
-        end = standing(self.folder)
+        end = self.archives.standing()
         spans = []
         for n, (before, behind) in enumerate(self.at):
             behind = behind or (self.at[n + 1][0] if n + 1 < len(self.at) else end)
             spans.append({m: (before.get(m, (0, {}))[1].get(destination, 0), last) for m, (last, _) in behind.items()})
-        seqs = {(master, pbid): seq for (master, pbid, _), seq in sequences(self.folder).items()}
+        seqs = {(master, pbid): seq for (master, pbid, _), seq in self.archives.sequences().items()}
         found = {}
         for (master, pbid), n in counts.items():
             if n == 1:

@@ -26,9 +26,10 @@ def programs():
 class Postgres:
     """p = Postgres(); p.url; p.stop(); p.start()
 
-    pki: also on loopback, by TLS and password alone. measured: as one in earnest is, and it counts its statements."""
+    pki: also on loopback, by TLS and password alone. measured: as one in earnest is, and it counts its statements. of: a server
+    that it follows by streaming; that one then answers no commit before it is here, too, and promote() makes this one go on alone."""
 
-    def __init__(self, pki=None, password=None, measured=False):
+    def __init__(self, pki=None, password=None, measured=False, of=None):
         self.bin = programs()
         if self.bin is None:
             raise unittest.SkipTest("no PostgreSQL is installed")
@@ -50,8 +51,22 @@ class Postgres:
             self.settings += ["-c", "fsync=off"]
         self.starts = 0
         self.process = None
-        subprocess.run([*self.as_user, self.bin / "initdb", "-D", self.data, "-U", "test", "-A", "trust", "-E", "UTF8",
-                        "--no-locale", "-N"], check=True, capture_output=True, cwd="/")
+        self.url = self.url_of(self)
+        if of:
+            self._follow(of)
+        else:
+            self._begin(pki, password, measured)
+
+    @staticmethod
+    def url_of(*servers, **keys):
+        """The archive at whichever of them takes writes; servers: what has a folder with a socket, and a port."""
+        hosts, ports = (",".join(map(str, values)) for values in zip(*((s.folder.path, s.port) for s in servers)))
+        if len(servers) > 1:
+            keys["target_session_attrs"] = "read-write"
+        return f"postgresql:///archive?user=test&host={hosts}&port={ports}" + "".join(f"&{k}={v}" for k, v in keys.items())
+
+    def _begin(self, pki, password, measured):
+        self._run("initdb", "-D", self.data, "-U", "test", "-A", "trust", "-E", "UTF8", "--no-locale", "-N")
         if pki:
             for source, name in ((pki.server, "server.crt"), (pki.server_key, "server.key")):
                 target = self.data / name
@@ -66,7 +81,22 @@ class Postgres:
         self.sql("postgres", "CREATE DATABASE archive")
         if measured:
             self.sql("postgres", "CREATE EXTENSION pg_stat_statements")
-        self.url = f"postgresql:///archive?user=test&host={self.folder.path}&port={self.port}"
+
+    def _follow(self, primary):
+        source = f"host={primary.folder.path} port={primary.port} user=test"
+        self._run("pg_basebackup", "-D", self.data, "-d", source, "-c", "fast", "-X", "stream", "-N", "-R")
+        # Back soon when the primary is.
+        self.settings += ["-c", f"primary_conninfo={source} application_name=follower", "-c", "wal_retrieve_retry_interval=200ms"]
+        self.start()
+        for setting in ("ALTER SYSTEM SET synchronous_standby_names = 'follower'", "SELECT pg_reload_conf()"):
+            primary.sql("postgres", setting)
+        wait_until(lambda: primary.sql("postgres", "SELECT sync_state FROM pg_stat_replication") == ["sync"], 30,
+                   lambda: "it does not follow: " + self.process.err()[-2000:])
+
+    def _run(self, program, *argv):
+        done = subprocess.run([*self.as_user, self.bin / program, *argv], capture_output=True, text=True, cwd="/")
+        if done.returncode != 0:
+            raise AssertionError(f"{program}: {done.stderr}")
 
     @property
     def socket(self):
@@ -78,6 +108,9 @@ class Postgres:
                                [*self.as_user, self.bin / "postgres", "-D", self.data, "-k", self.folder.path,
                                 *self.settings], self.logs.path, cwd="/")
         wait_until(lambda: self.ready(), 30, lambda: "PostgreSQL does not start: " + self.process.err()[-2000:])
+
+    def promote(self):
+        self._run("pg_ctl", "promote", "-D", self.data, "-w", "-s")
 
     def ready(self):
         return subprocess.run([self.bin / "pg_isready", "-q", "-h", self.folder.path, "-p", str(self.port), "-U", "test"],

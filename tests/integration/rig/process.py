@@ -2,7 +2,9 @@
 import atexit
 import ctypes
 import os
+import pathlib
 import signal
+import socket
 import subprocess
 import time
 
@@ -106,8 +108,23 @@ class Process:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def who_has(address, processes):
+    """Which of the processes has the TCP socket with this IPv4 address of its own, or None."""
+    host, port = address
+    local = f"{int.from_bytes(socket.inet_aton(host), 'little'):08X}:{port:04X}"
+    with open("/proc/net/tcp") as table:
+        wanted = {f"socket:[{fields[9]}]" for fields in map(str.split, table) if fields[1] == local}
+    for process in processes:
+        for descriptor in pathlib.Path(f"/proc/{process.pid}/fd").glob("*"):
+            try:
+                if os.readlink(descriptor) in wanted:
+                    return process
+            except OSError:
+                pass  # closed meanwhile
+    return None
+
+
 def until_closed(port, host="127.0.0.1", deadline=5.0):
-    import socket
     end = time.monotonic() + deadline
     while time.monotonic() < end:
         with socket.socket() as s:

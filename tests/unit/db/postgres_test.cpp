@@ -1,5 +1,7 @@
 #include <dtbridge/db/postgres.hpp>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <limits>
@@ -8,6 +10,7 @@
 #include "support/skipped.hpp"
 
 using namespace dtbridge;
+namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using test::postgres_server;
 
@@ -207,6 +210,31 @@ BOOST_AUTO_TEST_CASE(a_pool_gives_what_works)
         }
     }
     BOOST_TEST(works);
+}
+
+// A machine that is off says nothing. libpq alone would wait for it until the time is over, each time anew.
+BOOST_AUTO_TEST_CASE(a_silent_server_is_not_waited_for_while_there_is_another)
+{
+    if (!is_installed())
+        return;
+    asio::io_context io;
+    asio::ip::tcp::acceptor silent(io, {asio::ip::address_v4::loopback(), 0});
+    const auto url = postgres_server::shared().new_database();
+    const auto second = url.substr(url.find("host=") + 5);
+    const auto both = url.substr(0, url.find("host=")) +
+                      "port=" + std::to_string(silent.local_endpoint().port()) + ",5432&host=127.0.0.1," +
+                      second;
+    auto options = to(both);
+    options.connect_limit = 2s;
+    const auto connects = [&options] {
+        const auto begun = std::chrono::steady_clock::now();
+        db::postgres on(options);
+        BOOST_TEST(on.run("SELECT 1::bigint").integer(0, 0) == 1);
+        return std::chrono::steady_clock::now() - begun;
+    };
+    const auto first = connects();
+    BOOST_TEST((first >= 900ms && first < 2s));
+    BOOST_TEST((connects() < 900ms));  // it is known by now which one answers
 }
 
 BOOST_AUTO_TEST_CASE(a_database_that_is_down_is_tried_with_pauses)
