@@ -159,6 +159,7 @@ struct service::impl
     void watch_disk();
     void beat();
     void announce(format::formatter::event e, const std::string& about_master);
+    void tell(deliver::delivery& to, format::formatter::event e) const;
     health look_at_health() const;
     bool is_stuck(const poll::master_status& s, const poll::master_options& o) const;
     bool is_stuck(const deliver::status& s, const deliver::destination_options& o) const;

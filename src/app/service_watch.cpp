@@ -166,13 +166,19 @@ void service::impl::announce(format::formatter::event e, const std::string& abou
 {
     e.time = now_ms();
     e.master = about_master;
-    if (bridges)
-        e.message = "bridge " + bridges->name() + ": " + e.message;
     for (auto& [name, d] : destinations)
     {
         if (about_master.empty() || d.masters.contains(about_master))
-            d.delivery->announce(e);
+            tell(*d.delivery, e);
     }
+}
+
+/// Where several bridges send events, each says which one it is.
+void service::impl::tell(deliver::delivery& to, format::formatter::event e) const
+{
+    if (bridges)
+        e.message = "bridge " + bridges->name() + ": " + e.message;
+    to.announce(std::move(e));
 }
 
 void service::impl::watch_masters()
@@ -238,7 +244,7 @@ void service::impl::watch_mishaps()
     {
         const auto lost = d.delivery->now().lost;
         if (is_news(watching.lost[name], lost))
-            d.delivery->announce(event("Breaches were dropped", 9, lost_words(name, lost)));
+            tell(*d.delivery, event("Breaches were dropped", 9, lost_words(name, lost)));
     }
     for (const auto& [name, m] : masters)
     {
@@ -279,7 +285,7 @@ void service::impl::watch_certificates()
         else if (side == "listen")
             announce(std::move(e), "");
         else
-            destinations.at(name).delivery->announce(std::move(e));
+            tell(*destinations.at(name).delivery, std::move(e));
     };
     for (const auto& [name, m] : masters)
         look("master", name, m.poller ? m.poller->status().certificate_expires : 0);
@@ -367,10 +373,9 @@ void service::impl::beat()
         e.severity = 1;
         e.time = now_ms();
         e.count = s.lag;
-        e.message = (bridges ? "bridge " + bridges->name() + " is alive; polls " : "alive; polls ") +
-                    counted(polled, "master", "masters") + (gone.empty() ? "" : ", cannot poll " + gone) +
-                    "; " + std::to_string(s.lag) + " waiting";
-        d.delivery->announce(std::move(e));
+        e.message = "alive; polls " + counted(polled, "master", "masters") +
+                    (gone.empty() ? "" : ", cannot poll " + gone) + "; " + std::to_string(s.lag) + " waiting";
+        tell(*d.delivery, std::move(e));
     }
     std::erase_if(watching.heartbeats, [&](const auto& h) { return !destinations.contains(h.first); });
 }

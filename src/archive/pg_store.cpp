@@ -29,6 +29,15 @@ constexpr std::size_t block_limit_bytes = std::max(block_target_bytes, max_eleme
 constexpr std::size_t worth_keeping_bytes = 2 * block_target_bytes;
 constexpr std::size_t longest_identifier = 63;  // of PostgreSQL
 
+// Whether a key, or its pbid, was archived before. With LIMIT the server looks each of them up; EXISTS it may
+// answer by reading all keys of the master for every block.
+constexpr const char* join_known_key =
+    " LEFT JOIN LATERAL (SELECT true AS known FROM dtbridge.seen WHERE master = $1 AND pbid = u.pbid AND "
+    "created = u.created LIMIT 1) AS k ON true";
+constexpr const char* join_known_pbid =
+    " LEFT JOIN LATERAL (SELECT true AS known FROM dtbridge.seen WHERE master = $1 AND pbid = u.pbid LIMIT "
+    "1) AS p ON true";
+
 /// Of parts of names that hold a-z, 0-9, '-' and '_' only.
 std::string quoted(const std::string& schema, const std::string& table)
 {
@@ -383,12 +392,10 @@ added pg_store::add(archive_block& block, std::int64_t now)
         std::vector<bool> has_key(unknown.size()), has_pbid(unknown.size());
         if (!unknown.empty())
         {
-            const auto r = on.run(
-                "SELECT u.n, EXISTS(SELECT 1 FROM dtbridge.seen WHERE master = $1 AND pbid = u.pbid AND "
-                "created "
-                "= u.created), EXISTS(SELECT 1 FROM dtbridge.seen WHERE master = $1 AND pbid = u.pbid) FROM "
-                "unnest($2, $3, $4) AS u(n, pbid, created)",
-                ours().add(numbers).add(pbids).add(created));
+            const auto r = on.run(std::string("SELECT u.n, k.known, p.known FROM unnest($2, $3, $4) AS "
+                                              "u(n, pbid, created)") +
+                                      join_known_key + join_known_pbid,
+                                  ours().add(numbers).add(pbids).add(created));
             for (int i = 0; i < r.size(); ++i)
             {
                 const auto n = static_cast<std::size_t>(r.integer(i, 0));
@@ -559,10 +566,9 @@ std::vector<breach_key> pg_store::missing(const std::vector<breach_key>& keys)
         created.push_back(k.created);
     }
     auto c = connect();
-    const auto r = c->run(
-        "SELECT u.n FROM unnest($2, $3, $4) AS u(n, pbid, created) WHERE NOT EXISTS(SELECT 1 FROM "
-        "dtbridge.seen WHERE master = $1 AND pbid = u.pbid AND created = u.created) ORDER BY u.n",
-        ours().add(numbers).add(pbids).add(created));
+    const auto r = c->run(std::string("SELECT u.n FROM unnest($2, $3, $4) AS u(n, pbid, created)") +
+                              join_known_key + " WHERE k.known IS NULL ORDER BY u.n",
+                          ours().add(numbers).add(pbids).add(created));
     std::vector<breach_key> out;
     for (int i = 0; i < r.size(); ++i)
         out.push_back(keys.at(static_cast<std::size_t>(r.integer(i, 0))));

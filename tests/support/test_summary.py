@@ -17,6 +17,7 @@ BOOST = "Running 12 test cases...\n\n*** No errors detected\n"
 BOOST_SKIPS = "skipped: no captured samples in \"/x\"\nRunning 12 test cases...\n\n*** No errors detected\n"
 BOOST_FAILS = 'Running 12 test cases...\na.cpp(3): error: in "s/one": check\na.cpp(4): error: in "s/one": check\n'
 UNITTEST = "test_a (test_x.A.test_a) ... ok\ntest_b (test_x.A.test_b) ... ok\n\nRan 2 tests in 0.1s\n\nOK\n"
+LOG = "2026-11-26T20:18:46.203Z info poll one: the master answers again failures=9 errors=3 skipped=2\n"
 UNITTEST_SKIPS = ("test_a (test_x.A.test_a) ... skipped 'needs root'\ntest_b (test_x.A.test_b) ... skipped \"it's not here\"\n"
                   "test_c (test_x.A.test_c) ... ok\n\nRan 3 tests in 0.1s\n\nOK (skipped=2)\n")
 UNITTEST_FAILS = "test_a (test_x.A.test_a) ... FAIL\n\nRan 5 tests in 0.1s\n\nFAILED (failures=1, errors=2, skipped=1)\n"
@@ -51,6 +52,7 @@ class Summary(unittest.TestCase):
     def test_counts_the_cases_within_programs(self):
         self.assertEqual(self.run_on(("unit-a", BOOST), ("integration-x", UNITTEST)), (0, "14 passed, 0 failed, 0 skipped", []))
         self.assertEqual(self.run_on(("unit-a", BOOST_FAILS, "fail")), (1, "11 passed, 1 failed, 0 skipped", []))
+        self.assertEqual(self.run_on(("unit-a", LOG + BOOST), ("integration-x", LOG + UNITTEST)), (0, "14 passed, 0 failed, 0 skipped", []))
         self.assertEqual(self.run_on(("check", "fine\n")), (0, "1 passed, 0 failed, 0 skipped", []))
         self.assertEqual(self.run_on(("check", "bad\n", "fail")), (1, "0 passed, 1 failed, 0 skipped", []))
 
