@@ -37,6 +37,10 @@ namespace
     std::_Exit(exit_not_right);
 }
 
+// Two files at a time keep a disk busy. A job of a database holds its thread for as long as the server takes,
+// and one that hangs must not hold up the other masters; each has a connection of its own.
+constexpr std::size_t file_workers = 2, database_workers = 8;
+
 }  // namespace
 
 int run(const arguments& args)
@@ -50,7 +54,7 @@ int run(const arguments& args)
     log::set_format(c.service.log_format);
 
     int status = exit_not_right;
-    asio::thread_pool worker(2);
+    asio::thread_pool worker(c.archive.database.url.empty() ? file_workers : database_workers);
     {
         asio::io_context io(1);
         service bridge(io, worker.get_executor(), said->config());

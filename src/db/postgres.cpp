@@ -451,10 +451,12 @@ postgres::postgres(const postgres_options& options) : limit_(options.statement_l
     place_ = url.place;
     const auto& lib = pq();
     const std::string password(options.password.reveal());
-    // What stands in the url comes later and so before these (libpq: the last one counts).
+    // What stands in the url comes later and so before these (libpq: the last one counts). A server that
+    // takes long answers probes all the same; the machine of one that is gone is given up well before
+    // statement_limit.
     std::vector<const char*> keys = {
         "application_name", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"};
-    std::vector<const char*> values = {"dtbridge", "10", "5", "3", "30000"};
+    std::vector<const char*> values = {"dtbridge", "5", "2", "2", "8000"};
     const auto add = [&keys, &values](const char* key, const char* value) {
         keys.push_back(key);
         values.push_back(value);

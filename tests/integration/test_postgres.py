@@ -5,8 +5,9 @@ import socket
 import time
 import unittest
 
-from rig import Bridge, Collector, Pki, RigTest, Simulator, bridge_binary, messages, run_cli, wait_until
+from rig import Bridge, Collector, Network, Pki, RigTest, Simulator, bridge_binary, messages, run_cli, wait_until
 from rig.postgres import Postgres
+from rig.relay import Relay
 
 
 class OverPostgres(RigTest):
@@ -76,6 +77,24 @@ class OverPostgres(RigTest):
         self.assertEqual({json.loads(line)["pbid"] for line in exported.stdout.splitlines()}, wanted)
         self.assertEqual(len(exported.stdout.splitlines()), len(wanted))
         self.assertEqual(self.database.sql("archive", "SELECT count(*), max(seq) FROM dtbridge.seen"), ["200|200"])
+
+    def test_a_database_whose_machine_is_switched_off(self):
+        """Nobody says that it is gone. A statement that was under way is not waited for as long as one that runs (30 s)."""
+        network = self.own(Network())
+        way = self.own(Relay(self.database, network))
+        bridge = self.bridge(url=f"postgresql://test@{way.address}:{way.port}/archive?sslmode=disable")
+        bridge.start()
+        self.wait_for_all()
+        wait_until(lambda: bridge.status()["destinations"][0]["lag"] == 0, 20, "everything is confirmed")
+        network.drop()
+        start = time.monotonic()
+        self.sim.generate(40, seconds=1)
+        bridge.wait_for_log(r"the archive does not take what was polled: PostgreSQL", deadline=28)
+        noticed = time.monotonic() - start
+        print(f"\nnoticed after {noticed:.1f} s")
+        self.assertLess(noticed, 25)
+        network.heal()
+        self.wait_for_all()
 
     def test_a_bridge_that_is_killed_goes_on_from_the_database(self):
         bridge = self.bridge()

@@ -6,17 +6,22 @@ from .basics import Folder
 
 
 class Relay:
-    """A socket in a folder of its own that leads to `target.socket`. After cut() connections stay and nothing passes in either
-    direction; after heal() what was sent meanwhile arrives, as when a network that lost packets is back."""
+    """A socket in a folder of its own, or a port in a network, that leads to `target.socket`. After cut() connections stay and nothing
+    passes in either direction; after heal() what was sent meanwhile arrives, as when a network that lost packets is back."""
 
-    def __init__(self, target):
+    def __init__(self, target, network=None):
         self.target = target
-        self.port = target.port
         self.folder = Folder("dtbridge-relay-")
         self._whole = threading.Event()
         self._whole.set()
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self.folder / target.socket.name))
+        if network:
+            self._listener = network.socket(socket.SOCK_STREAM)
+            self._listener.bind((network.address, 0))
+            self.address, self.port = self._listener.getsockname()
+        else:
+            self.port = target.port
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(str(self.folder / target.socket.name))
         self._listener.listen(32)
         threading.Thread(target=self._accept, daemon=True).start()
 
