@@ -313,6 +313,7 @@ status delivery::impl::now() const
 {
     auto s = count;
     const auto at = now_ms();
+    bool has_work = false;
     for (const auto& [key, m] : feeds)
     {
         cursor_status c;
@@ -323,9 +324,12 @@ status delivery::impl::now() const
         s.lag += c.lag;
         if (c.lag > 0 && m->waiting_since > 0)
             s.lag_seconds = std::max(s.lag_seconds, (at - m->waiting_since) / 1000);
+        // What was archived this moment is not heard of yet: after an idle day that would look like a day's
+        // stall.
+        has_work = has_work || (c.lag > 0 && (!m->has_cursor || m->waiting_since > 0));
         s.cursors.push_back(std::move(c));
     }
-    if (s.lag > 0 && can_send())
+    if (has_work && can_send())
         s.stalled = std::chrono::duration_cast<milliseconds>(clock::now() - progress_at).count();
     s.unconfirmed = window.unconfirmed();
     s.policy_lines = lines.since_start();

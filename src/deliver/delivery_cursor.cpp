@@ -1,6 +1,7 @@
 #include "deliver/delivery_impl.hpp"
 
 #include <dtbridge/core/log.hpp>
+#include <dtbridge/core/time.hpp>
 
 #include <iterator>
 #include <utility>
@@ -114,7 +115,8 @@ awaitable<void> delivery::impl::open_cursor(std::shared_ptr<feed> m)
         m->has_cursor = true;
         if (m->lag() == 0)
             co_return;
-        // For the age of what waits.
+        // For the age of what waits; until it is known, as if it had come now.
+        m->waiting_since = now_ms();
         auto oldest = co_await m->store->read(m->done, 1, 1);
         if (oldest && !oldest->breaches.empty())
             m->waiting_since = oldest->breaches.front().archived;

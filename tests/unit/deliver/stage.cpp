@@ -131,6 +131,14 @@ void stage::fill_later(deliver::delivery& d,
                    [](std::exception_ptr e) { BOOST_TEST(!e); });
 }
 
+void stage::fill_unheard(const std::string& master, std::int64_t first, std::int64_t count)
+{
+    asio::co_spawn(
+        ctx,
+        add_and_ring(stores_.at(master), block_of(first, count, "0.5", 0, 1'700'000'000'000), nullptr),
+        [](std::exception_ptr e) { BOOST_TEST(!e); });
+}
+
 std::int64_t stage::cursor(const std::string& master, const std::string& destination)
 {
     auto all = run_coro(ctx, store(master).cursors(), 10s);

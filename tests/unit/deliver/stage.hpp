@@ -163,6 +163,8 @@ public:
                     std::int64_t first,
                     std::int64_t count,
                     const char* score = "0.5");
+    /// The same, and nobody is told: as between a commit and the news of it.
+    void fill_unheard(const std::string& master, std::int64_t first, std::int64_t count);
     std::int64_t cursor(const std::string& master, const std::string& destination = "siem");
 
     /// Runs d through the steps, then stops it. Fails the test when a step does not come within 20 s.
