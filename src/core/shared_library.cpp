@@ -10,8 +10,9 @@ namespace dtbridge
 outcome<shared_library> shared_library::open(const std::string& file, const std::string& package)
 {
     // At once and for itself: a library that lacks something of its own fails here and not in the middle of a
-    // call, and its names meet nobody else's.
-    if (void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL))
+    // call, and its names meet nobody else's. It stays where it is to the end of the process: libraries leave
+    // with others what points into them (libpq a BIO_METHOD with OpenSSL).
+    if (void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE))
         return shared_library(handle);
     const char* why = dlerror();
     return fail(errc::not_found,

@@ -177,7 +177,7 @@ class OverPostgres(RigTest):
         self.assertTrue(said.stdout, said.stderr)
         answer = json.loads(said.stdout)
         found = next(c for c in answer["checks"] if c["kind"] == "database")
-        self.assertEqual(said.returncode, 0 if answer["ok"] else 1)
+        self.assertEqual(said.returncode, 0 if answer["ok"] else 1, said.stderr.decode()[-6000:])
         if not found["ok"]:
             self.assertFalse(answer["ok"])
         text = run_cli("check", "--connect", config=bridge.config, timeout=60)

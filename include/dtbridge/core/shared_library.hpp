@@ -10,7 +10,7 @@
 namespace dtbridge
 {
 
-/// A library that stays loaded as long as this lives.
+/// A library, loaded; its code stays to the end of the process.
 class shared_library
 {
 public:
