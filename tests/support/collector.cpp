@@ -15,6 +15,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "support/broken_pipes.hpp"
+
 namespace dtbridge::test
 {
 
@@ -130,6 +132,7 @@ stream_collector::~stream_collector()
 
 void stream_collector::accept_all()
 {
+    bear_broken_pipes();
     while (!stop_)
     {
         if (!readable(listener_, 20))

@@ -3,8 +3,6 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -12,6 +10,8 @@
 
 #include <array>
 #include <stdexcept>
+
+#include "support/broken_pipes.hpp"
 
 namespace dtbridge::test
 {
@@ -163,12 +163,7 @@ peer_server::~peer_server()
 
 void peer_server::run()
 {
-    // OpenSSL writes without MSG_NOSIGNAL. Blocked for this thread only, so that the code under test gets no
-    // cover.
-    sigset_t pipe;
-    sigemptyset(&pipe);
-    sigaddset(&pipe, SIGPIPE);
-    pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
+    bear_broken_pipes();
     while (!stopping_)
     {
         pollfd ready{listener_, POLLIN, 0};
