@@ -54,22 +54,6 @@ awaitable<void> fill(std::shared_ptr<answer_slot<T>> slot, awaitable<outcome<T>>
 
 }  // namespace
 
-std::string_view name_of(cluster::bridge_state s)
-{
-    switch (s)
-    {
-        case cluster::bridge_state::joining:
-            return "joining";
-        case cluster::bridge_state::serving:
-            return "serving";
-        case cluster::bridge_state::established:
-            return "established";
-        case cluster::bridge_state::leaving:
-            return "leaving";
-    }
-    return "unknown";
-}
-
 ownership::ownership(asio::any_io_executor ex,
                      std::unique_ptr<cluster::lease_store> store,
                      std::string name,

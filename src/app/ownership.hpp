@@ -143,6 +143,4 @@ private:
     std::map<std::string, owner> owners_ = {};
 };
 
-std::string_view name_of(cluster::bridge_state s);
-
 }  // namespace dtbridge::app

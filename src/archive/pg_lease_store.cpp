@@ -3,7 +3,6 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
 
-#include <array>
 #include <chrono>
 #include <new>
 #include <optional>
@@ -25,25 +24,15 @@ namespace
 
 using namespace std::chrono_literals;
 using clock = std::chrono::steady_clock;
-using cluster::bridge_state;
 
 constexpr auto answer_limit = 2s;
 constexpr auto schema_limit = 30s;
 constexpr int most_tries = 3;
 
-// As they are stored; the order of bridge_state.
-constexpr std::array<std::string_view, 4> state_names = {"joining", "serving", "established", "leaving"};
-
-std::string_view name_of(bridge_state s)
+cluster::bridge_state state_of(std::string_view name)
 {
-    return state_names.at(static_cast<std::size_t>(s));
-}
-
-bridge_state state_of(std::string_view name)
-{
-    for (std::size_t i = 0; i < state_names.size(); ++i)
-        if (state_names[i] == name)
-            return static_cast<bridge_state>(i);
+    if (const auto known = cluster::bridge_state_of(name))
+        return *known;
     throw db::error(fail(errc::malformed, "a bridge has a state that this version does not know"));
 }
 

@@ -27,7 +27,9 @@
 #include <boost/asio/awaitable.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <dtbridge/core/failure.hpp>
@@ -56,6 +58,10 @@ enum class bridge_state {
     established,  ///< has served for a while: there is no need to wait for those that join
     leaving,      ///< stops in good order: is to have nothing any more
 };
+
+/// As it is stored and shown.
+std::string_view name_of(bridge_state s);
+std::optional<bridge_state> bridge_state_of(std::string_view name);
 
 struct member
 {
