@@ -32,6 +32,7 @@ using namespace std::chrono_literals;
 constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
 
 // A clean stop takes at most 5 s (TimeoutStopSec and the contract): 1 s for polls, then the deliveries.
+constexpr auto stop_limit = 5s;
 constexpr auto polls_limit = 1s;
 constexpr auto deliveries_limit = 4s;
 constexpr auto leave_limit = 2s;
@@ -680,9 +681,10 @@ awaitable<void> service::impl::stop()
         log::warning("service", "", "a poller is still in a commit");
     for (auto& [name, d] : destinations)
         d.delivery->stop();
-    const std::chrono::steady_clock::duration took = std::chrono::steady_clock::now() - began;
-    const auto delivered =
-        co_await deliveries.join(std::max<std::chrono::steady_clock::duration>(1s, deliveries_limit - took));
+    const auto left = stop_limit - (std::chrono::steady_clock::now() - began);
+    const std::chrono::steady_clock::duration limit =
+        std::clamp<std::chrono::steady_clock::duration>(left, 1s, deliveries_limit);
+    const auto delivered = co_await deliveries.join(limit);
     if (!delivered)
     {
         log::warning(
