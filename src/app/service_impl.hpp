@@ -170,10 +170,16 @@ struct service::impl
     {
         std::string master;
         noted_change change;
+        std::set<std::string, std::less<>> destinations;  ///< that want it and were not told yet
     };
     void note_updates(const std::string& master, const std::vector<noted_change>& changes);
     void count_acknowledged(const std::string& master, const std::vector<noted_change>& changes);
+    void make_room(std::deque<update>& in, std::size_t for_more);
     awaitable<void> send_updates();
+    std::vector<std::string> take_ready(update& u, std::map<std::string, std::size_t>& room);
+    awaitable<void> tell_update(const std::string& of,
+                                const noted_change& c,
+                                const std::vector<std::string>& to);
 
     void task_failed(const char* component, const std::string& name, std::exception_ptr error);
     void news(const std::string& name);
@@ -198,7 +204,7 @@ struct service::impl
     std::map<std::string, archive_facts> stored;    ///< size and age of each archive, as last looked up
     std::map<std::string, std::int64_t> last_news;  ///< ms, per master
     std::set<std::string> backfilling;              ///< masters that a command asks again for a span
-    std::deque<update> updates;  ///< of breaches, to be told to destinations that want them
+    std::deque<update> updates;                     ///< of breaches, that send_updates() has not taken yet
     bool updates_dropped = false;
     /// How long breaches of a model took to be acknowledged, by master and model.
     struct acknowledged_model

@@ -429,16 +429,28 @@ void delivery::count_lost(std::int64_t breaches)
     impl_->count.lost += breaches;
 }
 
-bool delivery::has_forwarded(std::string_view master, const archived_breach& a, const breach& b) const
+delivery::passage delivery::passage_of(std::string_view master, std::int64_t seq) const
 {
     const auto at = impl_->feeds.find(master);
-    if (at == impl_->feeds.end() || !at->second->has_cursor || a.seq > at->second->done)
+    if (at == impl_->feeds.end())
+        return passage::never;
+    return at->second->has_cursor && seq <= at->second->done ? passage::passed : passage::not_yet;
+}
+
+bool delivery::has_forwarded(std::string_view master, const archived_breach& a, const breach& b) const
+{
+    if (passage_of(master, a.seq) != passage::passed)
         return false;
-    const auto& m = *at->second;
+    const auto& m = *impl_->feeds.find(master)->second;
     if (impl_->is_before_start(m, a.key.created_or(a.archived)))
         return false;
     const auto known = rules::known_of(b, &m.info.labels, m.inventory.get());
     return impl_->current->with.policy->decide(b, known).forward;
+}
+
+std::size_t delivery::room_for_events() const
+{
+    return impl_->room_for_events();
 }
 
 void delivery::announce(format::formatter::event e)

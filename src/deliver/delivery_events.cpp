@@ -3,6 +3,7 @@
 #include <dtbridge/core/log.hpp>
 #include <dtbridge/core/time.hpp>
 
+#include <algorithm>
 #include <utility>
 
 namespace dtbridge::deliver
@@ -38,6 +39,11 @@ format::formatter::event summary_event(const throttle_summary& s)
 }
 
 }  // namespace
+
+std::size_t delivery::impl::room_for_events() const
+{
+    return most_events / 2 - std::min(events.size(), most_events / 2);
+}
 
 void delivery::impl::announce(format::formatter::event e)
 {

@@ -275,6 +275,7 @@ struct delivery::impl
 
     // bridge events and what throttles tell: delivery_events.cpp
 
+    std::size_t room_for_events() const;
     void announce(format::formatter::event e);
     /// Sends what was announced, at most once: what a break cuts off is not sent again.
     awaitable<void> send_events();

@@ -154,6 +154,26 @@ class Updates(Master):
         self.assertEqual({int(re.match(r"breach (\d+) ", e["message"]).group(1)) for e in of_strict()}, set(high))
         self.assertEqual(plain.count(), 60)
 
+    def test_events_come_behind_their_breaches(self):
+        """Acknowledged while the collector is away: it gets the breaches first, then an event for each and in order."""
+        self.begin(start=False, destination={"updates": True}, reconcile_interval="2s")
+        self.collector.refuse()
+        self.bridge.start()
+        pbids = [b["pbid"] for b in self.sim.everything() if not b.get("acknowledged")]
+        self.bridge.wait_for_log("siem: cannot deliver")
+        wait_until(lambda: self.archived("SELECT count(*) FROM breach") == [(60,)], 30)
+        self.sim.acknowledge(pbids)
+        wait_until(lambda: self.archived("SELECT count(*) FROM change") == [(len(pbids),)], 30)
+        self.sim.acknowledge(pbids[:1], value=False)
+        wait_until(lambda: self.archived("SELECT count(*) FROM change") == [(len(pbids) + 1,)], 30)
+        self.collector.accept()
+        wait_until(lambda: len(self.events("update")) == len(pbids) + 1, 60, lambda: len(self.events("update")))
+        order = [(b.get("pbid") or int(b["dtbridge"]["message"].split()[1]), "pbid" in b) for b in self.bodies()]
+        for pbid in pbids:
+            self.assertEqual([is_breach for p, is_breach in order if p == pbid][:2], [True, False], pbid)
+        self.assertEqual([re.search(r"was (\w+)", e["message"]).group(1) for e in self.events("update")
+                          if e["message"].startswith(f"breach {pbids[0]} ")], ["acknowledged", "unacknowledged"])
+
 
 class Backfill(Master):
     """The master has 200 breaches over 20 days, of which polling reaches back an hour."""

@@ -164,10 +164,17 @@ public:
     /// Breaches that retention dropped before this destination had them.
     void count_lost(std::int64_t breaches);
 
+    /// Whether this destination's cursor has passed that breach of a master. never: it does not get that
+    /// master's breaches.
+    enum class passage { never, not_yet, passed };
+    passage passage_of(std::string_view master, std::int64_t seq) const;
     /// Whether that breach of a master was sent to this destination because its policy, as it is now,
     /// forwards it: the cursor has passed it, and it is no older than start. b is read from a.
     bool has_forwarded(std::string_view master, const archived_breach& a, const breach& b) const;
 
+    /// How many bridge events of a kind that comes in numbers may be announced now without pushing out
+    /// others.
+    std::size_t room_for_events() const;
     /// Sends a bridge event (product.md 6) in this destination's format, at most once: as soon as there is a
     /// connection, outside rules and cursors. time 0 is now; destination is filled in. 64 may wait, the
     /// oldest go first.

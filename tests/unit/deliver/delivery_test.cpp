@@ -539,6 +539,35 @@ BOOST_AUTO_TEST_CASE(bridge_events_that_wait_for_a_collector_are_bounded)
     BOOST_TEST(d.now().events_dropped == 36);
 }
 
+BOOST_AUTO_TEST_CASE(who_tells_of_a_breach_can_ask_whether_it_was_confirmed)
+{
+    using passage = deliver::delivery::passage;
+    stage s;
+    const auto port = test::unused_port();
+    std::unique_ptr<stream_collector> siem;
+    s.fill("acme", 0, 10);
+    deliver::delivery d(s.ctx.get_executor(), settings_to({port}), 0, quick());
+    BOOST_TEST((d.passage_of("acme", 10) == passage::never));
+    d.add_master(s.shared("acme"), info("acme"));
+    s.play(d,
+           {{[&] { return !d.now().error.empty(); },
+             [&] {
+                 BOOST_TEST((d.passage_of("acme", 10) == passage::not_yet));
+                 BOOST_TEST((d.passage_of("globex", 10) == passage::never));
+                 // Half of the 64 that may wait are left to events that come one at a time.
+                 for (std::size_t i = 0; i < 40; ++i)
+                 {
+                     BOOST_TEST(d.room_for_events() == 32 - std::min<std::size_t>(i, 32));
+                     d.announce(event("health", "number " + std::to_string(i)));
+                 }
+                 siem = std::make_unique<stream_collector>(nullptr, false, port);
+             }},
+            {[&] { return d.now().confirmed == 10; }, {}}});
+    BOOST_TEST((d.passage_of("acme", 10) == passage::passed));
+    BOOST_TEST((d.passage_of("acme", 11) == passage::not_yet));
+    BOOST_TEST(d.room_for_events() == 32u);
+}
+
 BOOST_AUTO_TEST_CASE(the_pace_is_kept)
 {
     stage s;
