@@ -11,6 +11,7 @@ import unittest
 
 from rig import Bridge, Collector, Pki, RigTest, Simulator, bridge_binary, wait_until
 from rig import messages, policy
+from rig.basics import slow_build
 
 
 def host(message):
@@ -466,7 +467,7 @@ class Stop(RigTest):
         self.bridge.process.signal(signal.SIGTERM)
         status, took = self.end()
         self.assertEqual(status, 0)
-        self.assertLess(took, 5.5)
+        self.assertLess(took, 5.5 * slow_build())
 
     def test_second_signal_ends_at_once(self):
         self.begin()
@@ -476,7 +477,7 @@ class Stop(RigTest):
         self.bridge.process.signal(signal.SIGTERM)
         status, took = self.end()
         self.assertEqual(status, 1, self.bridge.log()[-2000:])
-        self.assertLess(took, 1.5)
+        self.assertLess(took, 1.5 * slow_build())
         # Nothing is left behind that hinders the next start, and nothing is lost.
         self.siem.stall(False)
         for sim in self.sims:
@@ -532,7 +533,7 @@ class Stop(RigTest):
             for s in silent:
                 s.close()
         self.assertEqual(status, 0)
-        self.assertLess(took, 5.5)
+        self.assertLess(took, 5.5 * slow_build())
 
     def test_status_is_answered_during_a_reload(self):
         self.begin()
