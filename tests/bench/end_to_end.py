@@ -54,7 +54,8 @@ def print_beside(breaches, said):
             r = parts[part]
             server = [f"{r['server_cpu'] * 1e6 / breaches:10.1f} {r['server_statements'] / breaches:11.4f} "
                       f"{r['server_transactions'] / breaches:13.4f} {r['server_wal'] / breaches:10.0f}"] if "server_cpu" in r else []
-            print(f"{name:<12} {part:<8} {breaches / r['wall']:11.0f} {r['cpu'] * 1e6 / breaches:7.1f}", *server)
+            start = [f"first message {r['start']:.2f} s after the start"] if "start" in r else []
+            print(f"{name:<12} {part:<8} {breaches / r['wall']:11.0f} {r['cpu'] * 1e6 / breaches:7.1f}", *server, *start)
     for name, parts in said.items():
         r = parts["rest"]
         line = f"{name}: {r['masters']} masters without news, every 10 s: {100 * r['cpu'] / r['wall']:.2f} % of a core"
