@@ -52,6 +52,14 @@ bool was_withheld(const std::vector<breach_history>& all, std::int64_t seq, cons
     return false;
 }
 
+void not_told(const std::string& master, const noted_change& c, const std::string& why)
+{
+    log::warning("deliver",
+                 "",
+                 "an update event is left out",
+                 {{"master", master}, {"pbid", std::to_string(c.key.pbid)}, {"error", why}});
+}
+
 }  // namespace
 
 /// For the metrics: what was not acknowledged before and is now.
@@ -170,12 +178,15 @@ awaitable<void> service::impl::tell_update(const std::string& of,
     const auto found = co_await archive_of->find(c.key.pbid);
     if (!found)
     {
-        log::debug("deliver", of, "no update event: " + found.error().detail);
+        not_told(of, c, found.error().detail);
         co_return;
     }
     const auto history = co_await archive_of->history(c.key.pbid);
     if (!history)
+    {
+        not_told(of, c, history.error().detail);
         co_return;
+    }
     for (const auto& a : found->breaches)
     {
         breach b;
