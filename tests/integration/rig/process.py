@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 
-from .basics import slow_build, wait_until
+from .basics import wait_until
 
 _libc = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -69,7 +69,7 @@ class Process:
 
     def wait(self, deadline=10.0):
         try:
-            return self.popen.wait(deadline * slow_build())
+            return self.popen.wait(deadline)
         finally:
             if self.popen.returncode is not None:
                 _running.discard(self)
