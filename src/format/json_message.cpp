@@ -72,6 +72,10 @@ verdict json_writer::breach_object(const breach& b,
     has_bridge_member_ = o.annotate || o.mark_held_back;
     url_.clear();
     append_breach_url(url_, b, master);
+    top_did_.reset();
+    // Once: a component's device is compared with it, and a hostile breach has many of both.
+    if (std::int64_t did = 0; native_ && b.device && b.device.find("did").integer(did))
+        top_did_ = did;
     return fit(b.root, part::root, out, end);
 }
 
@@ -226,8 +230,15 @@ bool json_writer::is_on_top(const json::value& device) const
         return false;
     if (top.key().data() == device.key().data())  // the same element of the document
         return true;
-    std::int64_t a = 0, b = 0;
-    return top.find("did").integer(a) && device.find("did").integer(b) && a == b;
+    std::int64_t did = 0;
+    return top_did_ && device.find("did").integer(did) && did == *top_did_;
+}
+
+/// Whether the device stands at the top wherever it came. In the API's shape only where the component that
+/// has it may be left out: hostname and ip never are (product.md 6).
+bool json_writer::brings_device() const
+{
+    return native_ || step_ >= members;
 }
 
 void json_writer::members_of(const json::value& o, part kind)
@@ -323,7 +334,7 @@ bool json_writer::special_member(std::string_view name, const json::value& v, pa
     if (name == "device" && breach_->device && (native_ || v.is(json::kind::object)))
     {
         comma_and_name(name);
-        object(native_ ? breach_->device : v, part::device);
+        object(brings_device() ? breach_->device : v, part::device);
         device_done_ = true;
         return true;
     }
@@ -450,7 +461,7 @@ void json_writer::tail(part kind)
             comma_and_name("breachUrl");
             append_json_string(out_, url_, nul_);
         }
-        if (native_ && !device_done_ && breach_->device)
+        if (brings_device() && !device_done_ && breach_->device)
         {
             comma_and_name("device");
             object(breach_->device, part::device);

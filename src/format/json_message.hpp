@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -78,6 +79,7 @@ private:
     void bridge_member();
     bool is_reserved(std::string_view name, const json::value& v, part kind) const;
     bool is_on_top(const json::value& device) const;
+    bool brings_device() const;
     static int left_out_from(std::string_view name, part kind);
     part inside(std::string_view name, part kind) const;
 
@@ -96,6 +98,7 @@ private:
     bool url_done_ = false, device_done_ = false;
     std::array<std::size_t, members + 1> droppable_{};  // bytes that each step can save at most
     std::string url_;
+    std::optional<std::int64_t> top_did_;  // native shape: of the device at the top
     std::vector<std::string_view> keys_;   // member names of the objects being written, innermost last
     std::vector<std::string_view> kinds_;  // of the filters of one component
 };

@@ -103,6 +103,28 @@ BOOST_AUTO_TEST_CASE(json_at_every_limit)
     }
 }
 
+BOOST_AUTO_TEST_CASE(json_of_the_api_keeps_the_device_of_a_component_that_is_left_out)
+{
+    for (const char* at_the_top : {"", R"(,"device":{})"})
+    {
+        std::string element =
+            std::string(R"({"pbid":5)") + at_the_top +
+            R"(,"triggeredComponents":[{"device":{"did":7,"ip":"10.0.0.7","hostname":"pc-7"}})";
+        for (int i = 0; i < 6; ++i)
+            element += R"(,{"metric":")" + std::string(300, 'm') + R"("})";
+        options o;
+        o.header = header_kind::none;
+        o.shape = json_shape::api;
+        o.max_message = 400;
+        const auto b = read_breach(element + "]}");
+        auto f = formatter_of(o);
+        const auto v = boost::json::parse(message_of(f, *b));
+        BOOST_TEST(object_at(v, "device").at("hostname").as_string() == "pc-7");
+        BOOST_TEST(object_at(v, "device").at("ip").as_string() == "10.0.0.7");
+        BOOST_TEST(!v.as_object().contains("triggeredComponents"));
+    }
+}
+
 BOOST_AUTO_TEST_CASE(json_steps_in_order)
 {
     options o;
