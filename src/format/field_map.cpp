@@ -313,6 +313,12 @@ private:
             error(line, f.key, "is no custom field and takes no label");
         if (!f.info.fixed_label.empty() && !f.label.empty() && f.label != f.info.fixed_label)
             error(line, f.key, "has the fixed label " + quoted(f.info.fixed_label));
+        // C10: labels are unique, and an IPv6 address of src, dst or dvc brings one of these by itself (C12).
+        for (std::string_view key : {"c6a1", "c6a2", "c6a3"})
+        {
+            if (cef_version_ == 0 && f.key != key && f.label == cef_key(key).fixed_label)
+                error(line, f.key, "has the label " + quoted(f.label) + " of " + std::string(key));
+        }
         if (std::any_of(f.label.begin(),
                         f.label.end(),
                         [](char c) { return static_cast<unsigned char>(c) < 0x20; }) ||
@@ -448,6 +454,12 @@ private:
                           from.substr(part.size()) + ", which is the model as of the breach");
                 return false;
             }
+        }
+        if (from == "/breachUrl")  // of the native shape, which has it filled (product.md 6)
+        {
+            s.base = value_source::origin::derived;
+            s.id = derived::url;
+            return true;
         }
         auto below = [&](std::string_view head, value_source::origin base) {
             if (!from.starts_with(std::string(head) + '/'))

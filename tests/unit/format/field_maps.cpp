@@ -102,6 +102,9 @@ const bad bad_fields[] = {
      R"({ key = "externalId", from = "@pbid" }, { key = "c6a2", label = "x", from = "@device.ipv6" })",
      "fixed label"},
     {kind::cef,
+     R"({ key = "externalId", from = "@pbid" }, { key = "cs1", label = "Source IPv6 Address", from = "@url" })",
+     "cs1: has the label \"Source IPv6 Address\" of c6a2"},
+    {kind::cef,
      R"({ key = "externalId", from = "@pbid" }, { key = "darktraceUrl", from = "@url" }, { key = "msg", from = "/x" })",
      "darktraceUrl: must not be the last key"},
     {kind::cef,
@@ -234,6 +237,29 @@ BOOST_AUTO_TEST_CASE(a_map_of_ones_own)
         "suser=kim shost=slash reason=because cat=x,y outcome=true cn1=17 cn1Label=size msg=via dtbridge "
         "vendorModelNow=A/B/C");
     BOOST_TEST(message_of(f, *b).find(" cs2=none cs2Label=playbook ") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_pointer_to_breach_url_reads_the_native_shape)
+{
+    auto m = load_field_map_text(kind::cef,
+                                 "fields = [ { key = \"externalId\", from = \"@pbid\" },\n"
+                                 "{ key = \"request\", from = \"/breachUrl\" } ]\n",
+                                 "map.toml");
+    BOOST_TEST_REQUIRE(m.ok, problems_of(m));
+    options o;
+    o.format = kind::cef;
+    o.header = header_kind::none;
+    formatter f(o, std::move(m.value), "b");
+    // product.md 6: native has breachUrl filled, and public_url goes before the appliance's own.
+    for (const char* own : {"", R"(,"breachUrl":"")"})
+        BOOST_TEST(message_of(f, *read_breach(std::string(R"({"pbid":4)") + own + "}"))
+                       .ends_with(" request=https://dt.acme.example/#modelbreach/4"));
+    auto master = acme();
+    master.public_url = "https://portal.example";
+    std::string out;
+    const auto b = read_breach(R"({"pbid":4,"breachUrl":"https://10.0.0.1/#modelbreach/4"})");
+    f.message(*b, master, {}, out);
+    BOOST_TEST(out.ends_with(" request=https://portal.example/#modelbreach/4"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
