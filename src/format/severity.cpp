@@ -83,7 +83,7 @@ int by_map(const severity_map& by, const breach& b)
 int severity_of(const severity_map& by, const breach& b, const rules::decision& said)
 {
     int s = said.severity ? *said.severity : by_map(by, b);
-    s = std::clamp(s, 0, 10);
+    s = std::clamp(s, 1, 10);  // product.md 6: 1 to 10, though C5 knows a 0
     return said.forward ? s : std::min(s, most_for_context);
 }
 

@@ -88,6 +88,10 @@ BOOST_AUTO_TEST_CASE(the_model_wins_and_context_is_low)
     BOOST_TEST(of(severity_map::mode::score, R"({"pbid":1,"score":0.2})", d) == 8);
     d.forward = false;
     BOOST_TEST(of(severity_map::mode::score, R"({"pbid":1,"score":0.2})", d) == 3);
+    d.forward = true;
+    d.severity = 0;
+    BOOST_TEST(of(severity_map::mode::score, R"({"pbid":1,"score":0.2})", d) == 1);  // product.md 6: 1 to 10
+    d.forward = false;
     d.severity.reset();
     BOOST_TEST(of(severity_map::mode::score, R"({"pbid":1,"score":0.2})", d) == 2);
 }
