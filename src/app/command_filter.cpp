@@ -56,7 +56,7 @@ int filter(const arguments& args)
     std::string line;
     const auto print = [&](const breach& b, const breach_key& key) {
         auto d = policy->decide(b, labels.of(master, b));
-        const auto by = d.forward ? throttles.hold(b, d, master, 0) : std::nullopt;
+        const auto by = d.forward ? throttles.hold(b, d, master, std::nullopt) : std::nullopt;
         if (by)
         {
             d.forward = false;

@@ -14,11 +14,12 @@ throttle_gate::throttle_gate(std::shared_ptr<const rules::policy> policy)
 std::optional<std::size_t> throttle_gate::hold(const breach& b,
                                                const rules::decision& said,
                                                std::string_view master,
-                                               std::int64_t archived)
+                                               std::optional<std::int64_t> archived)
 {
     if (!any())
         return std::nullopt;
-    const auto by = throttles_->ask(b, master, b.key.created_or(archived), said.always);
+    const auto at = archived ? deliver::counts_at(b.key, *archived) : b.key.created;
+    const auto by = throttles_->ask(b, master, at, said.always);
     // Nothing is noted as held: no summary is told here, and they would pile up.
     if (!by)
         throttles_->passed();

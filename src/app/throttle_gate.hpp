@@ -21,11 +21,11 @@ public:
 
     bool any() const { return throttles_->any(); }
     /// For what the rules forward, in order: which throttle, as an index into the policy's, holds it back.
-    /// What none holds has passed. archived: stands in where the breach has no time.
+    /// What none holds has passed. archived: ms, when it was; nothing for a breach of somebody's file.
     std::optional<std::size_t> hold(const breach& b,
                                     const rules::decision& said,
                                     std::string_view master,
-                                    std::int64_t archived);
+                                    std::optional<std::int64_t> archived);
 
 private:
     std::unique_ptr<deliver::throttles> throttles_;

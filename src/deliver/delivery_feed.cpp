@@ -180,7 +180,7 @@ flight delivery::impl::prepare(const std::shared_ptr<feed>& m, const archive_spa
             count.passed_over += fresh;
         else if (auto read = scratch.read(a.body); !read)
             pass_over(*m, f, a.seq, a.key, fresh, read.error().detail);
-        else if (!decide(*m, f, a, next, created, fresh))
+        else if (!decide(*m, f, a, next, counts_at(a.key, a.archived), fresh))
             break;  // does not fit: decided again with the next batch, what it counts is counted then
         f.record.last_seq = a.seq;
         f.archived = a.archived;

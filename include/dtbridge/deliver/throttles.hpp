@@ -5,6 +5,7 @@
 /// the same breaches are always decided the same way. Pure: no clock, no archive. Tested by tables in
 /// tests/unit/deliver/throttles_test.cpp.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -23,6 +24,13 @@ namespace dtbridge::deliver
 
 /// Tells a device of a master from every other: its number, else a name or address of it; "" for none.
 std::string device_of(const breach& b);
+
+/// When a breach counts, ms: when it was created, but never after it was archived. A master whose clock is
+/// ahead would else hold a key back until the time that it named, and others' breaches with it.
+inline std::int64_t counts_at(const breach_key& key, std::int64_t archived)
+{
+    return std::min(key.created_or(archived), archived);
+}
 
 /// What was held back in a window that is over.
 struct throttle_summary
@@ -53,9 +61,9 @@ public:
     bool any() const;
 
     /// Which throttle, as an index into the policy's throttles(), keeps this breach, that the rules forward,
-    /// from going; nothing where all let it pass. always: decided by an "always". created: ms. Changes
-    /// nothing: passed() or held() makes it so, for the breach that was asked last. Views of b must live
-    /// until then.
+    /// from going; nothing where all let it pass. always: decided by an "always". created: counts_at().
+    /// Changes nothing: passed() or held() makes it so, for the breach that was asked last. Views of b must
+    /// live until then.
     std::optional<std::size_t> ask(const breach& b,
                                    std::string_view master,
                                    std::int64_t created,

@@ -51,6 +51,22 @@ std::vector<std::int64_t> breaches_of(const std::vector<std::string>& messages)
 
 BOOST_AUTO_TEST_SUITE(throttled_deliveries)
 
+BOOST_AUTO_TEST_CASE(a_breach_dated_ahead_opens_no_window_there)
+{
+    stage s;
+    stream_collector siem;
+    deliver::delivery d(s.ctx.get_executor(),
+                        settings_to({siem.port()}, transport::protocol::tcp, three_an_hour),
+                        0,
+                        quick());
+    s.fill("acme", 0, 1, "0.5", 0, now_ms() + 365 * std::chrono::milliseconds(24h).count());
+    d.add_master(s.shared("acme"), info("acme"));
+    s.play(d, {{[&] { return d.now().lag == 0 && !s.store("acme").batches.empty(); }, {}}});
+    const auto& windows = s.store("acme").batches.front().windows;
+    BOOST_REQUIRE(windows.size() == 1u);
+    BOOST_TEST(windows[0].start <= now_ms());
+}
+
 BOOST_AUTO_TEST_CASE(what_is_over_the_limit_is_noted_and_summed_up)
 {
     stage s;

@@ -77,6 +77,17 @@ BOOST_AUTO_TEST_CASE(from_the_first_of_a_key_limit_pass_per_span_and_a_later_one
     BOOST_TEST(a(t0 + 2 * hour));
 }
 
+BOOST_AUTO_TEST_CASE(a_breach_counts_at_the_latest_when_it_was_archived)
+{
+    breach_key key;
+    key.created = t0;
+    BOOST_TEST(deliver::counts_at(key, t0 + minute) == t0);
+    key.created = t0 + 24 * 365 * hour;  // by a master whose clock is ahead
+    BOOST_TEST(deliver::counts_at(key, t0) == t0);
+    key.created = 0;  // it has no time of its own
+    BOOST_TEST(deliver::counts_at(key, t0) == t0);
+}
+
 BOOST_AUTO_TEST_CASE(an_always_counts_and_passes)
 {
     asker a(throttle("\"model\"", 2, "1h"));
