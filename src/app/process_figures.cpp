@@ -7,6 +7,7 @@
 #include <string>
 
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 namespace dtbridge::app
@@ -21,18 +22,17 @@ std::string read_all(const char* path)
     return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// btime of /proc/stat: seconds since 1970.
+double now_by(clockid_t clock)
+{
+    timespec t{};
+    ::clock_gettime(clock, &t);
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) / 1e9;
+}
+
+/// Seconds since 1970. Not btime of /proc/stat: ProcSubset=pid of the unit hides it.
 double boot_time()
 {
-    std::istringstream all(read_all("/proc/stat"));
-    std::string word;
-    while (all >> word)
-    {
-        double seconds = 0;
-        if (word == "btime" && all >> seconds)
-            return seconds;
-    }
-    return 0;
+    return now_by(CLOCK_REALTIME) - now_by(CLOCK_BOOTTIME);
 }
 
 }  // namespace
