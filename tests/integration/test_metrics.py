@@ -16,6 +16,8 @@ PROMTOOL, PROMETHEUS = shutil.which("promtool"), shutil.which("prometheus")
 DEPLOY = SOURCE / "deploy"
 # Of Prometheus itself, of scraping, of PromQL.
 NOT_OURS = {"up"}
+# ProcSubset=pid of the unit.
+UNIT_PROC = ["sh", "-c", 'mount -t proc -o subset=pid proc /proc && exec "$@"', "sh"]
 
 
 def samples(text):
@@ -40,6 +42,8 @@ class Metrics(WebTest):
         self.pki = Pki(self.folder / "pki")
         self.collector = self.own(Collector("tls", pki=self.pki))
         b = self.bridge(self.sim)
+        if subprocess.run(["unshare", "-m", *UNIT_PROC, "true"], capture_output=True).returncode == 0:
+            b.prefix = ["unshare", "-m", *UNIT_PROC]
         b.destination("siem", address=f"localhost:{self.collector.port}", transport="tls", format="cef", max_message="2KiB",
                       tls={"ca_file": str(self.pki.ca)}, rules=b.rules("half.toml", '[forward]\nmin_score = 0.5\n'
                                                                        '[models]\n"Compliance / *" = "never"\n"With \\"quotes\\" \\\\ *" = 0.1\n'))
