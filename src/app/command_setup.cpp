@@ -37,7 +37,7 @@ const std::vector<option> known_options = {
     {"master", "NAME", "what the bridge calls it (darktrace)"},
     {"public-token", "T", "public token of the appliance's pair"},
     {"private-token-file", "F", "file to read the private token from; - is standard input"},
-    {"ca-file", "F", "PEM of the CA that issued the master's certificate"},
+    {"ca-file", "F", "PEM of the CA that issued the master's certificate; it is copied beside the token"},
     {"fingerprint-sha256", "HEX", "pins the master's certificate"},
     {"profile", "P", "SIEM profile; `dtbridge profiles` lists them, none for none"},
     {"destination", "NAME", "what the bridge calls the collector (the profile's name)"},
@@ -206,12 +206,18 @@ void settle_certificate(session& s,
     pin = leaf.fingerprint_sha256;
 }
 
+/// The configuration's relative paths begin at its own folder, those of a flag here.
+std::string absolute(const std::string& path)
+{
+    return path.empty() ? path : fs::absolute(path).lexically_normal().string();
+}
+
 void ask_master(session& s)
 {
     s.answer(s.draft.url, "url", "master.url", "Address of the Darktrace master (https://..)", "");
     s.answer(s.draft.master, "master", "master.name", "Name for it (a-z, 0-9, -)", "darktrace");
     ask_tokens(s);
-    s.draft.master_ca = s.said.get("ca-file");
+    s.draft.master_ca = absolute(s.said.get("ca-file"));
     s.draft.master_pin = s.said.get("fingerprint-sha256");
     if (const auto why = s.trouble("master.tls.ca_file"); !why.empty())
         throw usage_error("--ca-file: " + why);
@@ -279,7 +285,7 @@ void ask_destination(session& s)
     if (const auto why = s.trouble("destination.transport"); !why.empty())
         throw usage_error("--transport: " + why);
     ask_stage(s);
-    s.draft.destination_ca = s.said.get("destination-ca-file");
+    s.draft.destination_ca = absolute(s.said.get("destination-ca-file"));
     s.draft.destination_pin = s.said.get("destination-fingerprint-sha256");
     if (const auto why = s.trouble("destination.tls.ca_file"); !why.empty())
         throw usage_error("--destination-ca-file: " + why);

@@ -4,12 +4,15 @@
 #include <cstring>
 #include <filesystem>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include <fcntl.h>
 #include <grp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <dtbridge/core/file.hpp>
 #include <dtbridge/core/text.hpp>
 #include <dtbridge/core/time.hpp>
 
@@ -22,6 +25,8 @@ namespace
 {
 
 namespace fs = std::filesystem;
+
+constexpr std::size_t max_ca_bytes = 1u << 20;
 
 [[noreturn]] void cannot(const std::string& what, int error)
 {
@@ -37,7 +42,7 @@ std::string tls_line(const std::string& ca, const std::string& pin)
 {
     std::string keys;
     if (!ca.empty())
-        keys = "ca_file = " + text::quoted(fs::absolute(ca).lexically_normal().string());
+        keys = "ca_file = " + text::quoted(ca);
     if (!pin.empty())
         keys += (keys.empty() ? "" : ", ") + ("fingerprint_sha256 = " + text::quoted(pin));
     return keys.empty() ? "" : "tls = { " + keys + " }\n";
@@ -123,6 +128,24 @@ std::string folder_of(const std::string& file)
     return folder.empty() ? "/" : folder;
 }
 
+/// A file that setup writes, by its name beside the configuration.
+struct new_file
+{
+    std::string name, text;
+};
+
+/// The CA as the service will read it: a copy, since it sees neither /root nor /home and is of another user.
+void copy_ca(std::string& ca, const std::string& name, std::vector<new_file>& to)
+{
+    if (ca.empty())
+        return;
+    auto read = read_file(ca, max_ca_bytes);
+    if (!read)
+        throw action_error(ca + ' ' + read.error().detail);
+    ca = "credentials/" + name;
+    to.push_back({ca, std::move(read->bytes)});
+}
+
 /// "dtbridge.toml.old-20260102T030405Z"
 std::string kept_name(const std::string& file)
 {
@@ -181,12 +204,18 @@ written_files write_setup(const setup_draft& d, const std::string& config_file)
     out.token = folder + '/' + token_file_of(d);
     out.for_service = group.has_value();
     make_folder(folder + "/credentials", group ? 0750 : 0700, group);
-    const auto new_token = out.token + ".new";
-    const auto new_config = config_file + ".new";
-    write_new(new_token, std::string(d.private_token.reveal()) + '\n', group);
+    auto final = d;
+    std::vector<new_file> files;
+    files.push_back({token_file_of(d), std::string(d.private_token.reveal()) + '\n'});
+    // Names of masters and destinations have no dot, so none is another's.
+    copy_ca(final.master_ca, d.master + ".ca.pem", files);
+    copy_ca(final.destination_ca, d.destination + ".collector-ca.pem", files);
+    files.push_back({fs::path(config_file).filename().string(), render(final)});  // last: it names the others
+    const auto path_of = [&folder](const new_file& f) { return folder + '/' + f.name; };
     try
     {
-        write_new(new_config, render(d), group);
+        for (const auto& f : files)
+            write_new(path_of(f) + ".new", f.text, group);
         if (::access(config_file.c_str(), F_OK) == 0)
         {
             out.kept = kept_name(config_file);
@@ -194,15 +223,14 @@ written_files write_setup(const setup_draft& d, const std::string& config_file)
             if (::link(config_file.c_str(), out.kept.c_str()) != 0)
                 cannot(out.kept, errno);
         }
-        if (::rename(new_token.c_str(), out.token.c_str()) != 0)
-            cannot(out.token, errno);
-        if (::rename(new_config.c_str(), config_file.c_str()) != 0)
-            cannot(config_file, errno);
+        for (const auto& f : files)
+            if (::rename((path_of(f) + ".new").c_str(), path_of(f).c_str()) != 0)
+                cannot(path_of(f), errno);
     }
     catch (...)
     {
-        ::unlink(new_token.c_str());
-        ::unlink(new_config.c_str());
+        for (const auto& f : files)
+            ::unlink((path_of(f) + ".new").c_str());
         throw;
     }
     return out;

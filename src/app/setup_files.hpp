@@ -18,7 +18,7 @@ struct setup_draft
     std::string state_dir;  ///< "" the default
     std::string master, url, public_token;
     secret private_token;
-    std::string master_ca, master_pin;
+    std::string master_ca, master_pin;  ///< CAs: absolute paths of what the operator named
     std::string destination, profile, address, transport;
     std::string destination_ca, destination_pin;
     std::string stage;  ///< "1", "2", "3", "everything"
@@ -41,9 +41,9 @@ struct written_files
     std::string kept;          ///< the configuration that was there before; "" for none
     bool for_service = false;  ///< the group dtbridge may read them; else their owner alone
 };
-/// Writes token and configuration (0640 root:dtbridge where that group exists and root writes, else 0600),
-/// keeping a configuration that was there under another name. Throws action_error; then the old files are in
-/// place.
+/// Writes token, copies of the CAs, and configuration (0640 root:dtbridge where that group exists and root
+/// writes, else 0600), keeping a configuration that was there under another name. Throws action_error; then
+/// the old files are in place.
 written_files write_setup(const setup_draft& d, const std::string& config_file);
 
 }  // namespace dtbridge::app

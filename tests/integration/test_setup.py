@@ -126,6 +126,23 @@ class Setup(RigTest):
         self.assertNotIn(self.sim.private, text + got.stderr.decode())
         self.assertFalse((self.folder / "state" / "masters").exists())
 
+    def test_authorities_are_copied(self):
+        """The service is of another user and sees neither /root nor /home."""
+        pki = Pki(self.folder / "pki")
+        self.collector("tls", pki=pki)
+        got = self.run_flags(ca_file=str(self.sim.ca_file), fingerprint_sha256=None, transport="tls",
+                             address=f"localhost:{self.siem.port}", destination_ca_file=os.path.relpath(pki.ca))
+        self.assertEqual(got.returncode, 0, got.stdout.decode() + got.stderr.decode())
+        written = tomllib.loads(self.config.read_text())
+        for table, name, ca in ((written["master"][0], "acme.ca.pem", self.sim.ca_file),
+                                (written["destination"][0], "splunk-sc4s.collector-ca.pem", pki.ca)):
+            self.assertEqual(table["tls"], {"ca_file": f"credentials/{name}"})
+            copy = self.token.parent / name
+            self.assertEqual(copy.read_bytes(), ca.read_bytes())
+            self.assertEqual(stat.S_IMODE(copy.stat().st_mode), stat.S_IMODE(self.token.stat().st_mode))
+        self.assertEqual(list(self.token.parent.glob("*.new")), [])
+        self.siem.wait_for(1)
+
     def test_never_overwrites(self):
         self.collector()
         self.config.parent.mkdir()
