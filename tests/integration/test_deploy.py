@@ -5,6 +5,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import tomllib
 import unittest
 
 from rig import BUILD, RigTest, SOURCE, bridge_binary, run_cli
@@ -13,6 +14,10 @@ try:
     import yaml
 except ImportError:
     yaml = None
+try:
+    import jinja2
+except ImportError:
+    jinja2 = None
 
 DEPLOY = SOURCE / "deploy"
 
@@ -104,6 +109,67 @@ class Compose(RigTest):
             for source in re.findall(r"^COPY (?!--from)(\S+) ", path.read_text(), re.M):
                 context = SOURCE if source == "." else path.parent
                 self.assertTrue((context / source).exists(), f"{path.name}: {source}")
+
+
+@unittest.skipUnless(yaml and jinja2, "python3-yaml or python3-jinja2 is not installed")
+class Ansible(RigTest):
+    """The role's template, in Jinja as Ansible sets it up: these filters, this test, and no line end behind a block."""
+
+    def setUp(self):
+        super().setUp()
+        bridge_binary()
+        self.jinja = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
+        self.jinja.filters.update(to_json=json.dumps, from_json=json.loads)
+        self.jinja.tests["match"] = lambda text, pattern: re.match(pattern, text) is not None
+        self.credentials = self.folder / "credentials"
+        self.credentials.mkdir()
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=t",
+                        "-keyout", self.folder / "key", "-out", self.folder / "ca.pem"], check=True, capture_output=True)
+        shutil.copytree(SOURCE / "mappings", self.folder / "mappings")
+
+    def resolved(self, value):
+        """As Ansible resolves variables; those of a vault are all the same here."""
+        if isinstance(value, dict):
+            return {key: self.resolved(inner) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self.resolved(inner) for inner in value]
+        if not isinstance(value, str):
+            return value
+        names = {name: "0123456789abcdef" for name in re.findall(r"vault_\w+", value)}
+        return self.jinja.from_string(value).render(lookup=lambda kind, name: (self.folder / "ca.pem").read_text(), **names)
+
+    def render(self, masters, destinations):
+        text = (DEPLOY / "ansible/roles/dtbridge/templates/dtbridge.toml.j2").read_text()
+        out = self.jinja.from_string(text).render(ansible_managed="Ansible managed", dtbridge_masters=masters, dtbridge_destinations=destinations)
+        self.assertEqual(tomllib.loads(out), {name: tables for name, tables in (("master", masters), ("destination", destinations)) if tables}, out)
+        return out
+
+    def check(self, text):
+        (self.folder / "dtbridge.toml").write_text(text)
+        done = run_cli("check", config=self.folder / "dtbridge.toml")
+        self.assertEqual(done.returncode, 0, done.stdout.decode() + done.stderr.decode() + text)
+
+    def test_the_example_is_right(self):
+        given = self.resolved(documents(DEPLOY / "ansible/site.yml")[0][0]["roles"][0]["vars"])
+        for name, text in given["dtbridge_credentials"].items():
+            (self.credentials / name).write_text(text)
+            (self.credentials / name).chmod(0o600)
+        self.assertTrue(any(isinstance(value, dict) for master in given["dtbridge_masters"] for value in master.values()))
+        self.check(self.render(given["dtbridge_masters"], given["dtbridge_destinations"]))
+
+    def test_tables_in_tables(self):
+        (self.credentials / "acme.token").write_text("0123456789abcdef")
+        (self.credentials / "acme.token").chmod(0o600)
+        shutil.copy(self.folder / "ca.pem", self.credentials / "acme-ca.pem")
+        acme = {"name": "acme", "url": "https://darktrace.acme.example", "public_token": "x", "private_token_file": "credentials/acme.token",
+                "tls": {"ca_file": "credentials/acme-ca.pem", "verify": True}, "labels": {"tenant": "a \"b\" \\ \u00fc \U0001f600"},
+                "query": {"minimal": False, "fulldevicedetails": True}}
+        siem = {"name": "siem", "profile": "arcsight", "address": "siem.acme.example", "masters": ["acme", "ac*"],
+                "cef": {"version": 1, "severity": {"Critical": 10, "5": 9}}, "tls": {"ca_file": "credentials/acme-ca.pem"}}
+        self.check(self.render([acme], [siem, {**siem, "name": "second", "cef": {"severity": "score"}}]))
+        # What no configuration has, but TOML knows.
+        odd = {"": 1, "a b": {"c.d": {"ü": {"\"": [1, 2.5, ["x", {"y z": []}], {}]}}}, "bare_-1": "\t\n"}
+        self.render([odd], [])
 
 
 class Version(unittest.TestCase):
