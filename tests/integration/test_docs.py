@@ -275,6 +275,18 @@ class CommandLines(RigTest):
             for example in re.findall(r"\nexample:\n  (.*)\n", run_cli(line, "--help").stdout.decode()):
                 yield pathlib.Path(f"{line} --help"), example
 
+    def test_none_stands_as_prose(self):
+        """A command line that begins a paragraph is a code block, or it is shown as running text."""
+        commands = "|".join(re.findall(r"(?m)^  ([a-z]+) ", run_cli("--help").stdout.decode()))
+        for page in PAGES:
+            block, before = False, ""
+            for number, line in enumerate(page.read_text().splitlines(), 1):
+                block ^= line.startswith("```")
+                if not block and not before.strip():
+                    self.assertNotRegex(line, rf"^(sudo )?dtbridge ({commands})\b",
+                                        f"{page.relative_to(SOURCE)}:{number}: four blanks before it make it a code block")
+                before = line
+
     def test_all(self):
         sim = self.own(Simulator(self.folder, "acme", generate=20, first_pbid=4701))
         siem = self.own(Collector("tcp"))
