@@ -106,16 +106,16 @@ inline std::optional<pairs> cef_extension(std::string_view text)
     return out;
 }
 
-/// CEF:0|vendor|product|version|class|name|severity|extension
-inline std::optional<decoded> decode_cef(std::string_view text)
+/// CEF:0|vendor|product|version|class|name|severity|extension, or CEF:1; then a space may follow the header.
+inline std::optional<decoded> decode_cef(std::string_view text, int version = 0, bool space = false)
 {
-    if (!text.starts_with("CEF:0|"))
+    if (!text.starts_with(version == 0 ? "CEF:0|" : "CEF:1|"))
         return std::nullopt;
     decoded out;
     auto header = cef_header(text, 7);
-    if (!header)
+    if (!header || (space && !text.starts_with(' ')))
         return std::nullopt;
-    auto values = cef_extension(text);
+    auto values = cef_extension(text.substr(space ? 1 : 0));
     if (!values)
         return std::nullopt;
     out.header = std::move(*header);
@@ -123,25 +123,36 @@ inline std::optional<decoded> decode_cef(std::string_view text)
     return out;
 }
 
-/// LEEF:2.0|vendor|product|version|event|^|key=value^key=value; nothing is escaped.
-inline std::optional<decoded> decode_leef(std::string_view text)
+/// How a destination has LEEF (formats.md 3).
+struct leef_style
 {
-    if (!text.starts_with("LEEF:2.0|"))
+    bool first = false;     ///< LEEF 1.0: TAB, which the header does not name
+    char delimiter = '^';   ///< of 2.0
+    bool no_words = false;  ///< L11: no ` word=` inside a value
+
+    char between() const { return first ? '\t' : delimiter; }
+    std::string named() const { return delimiter == '\t' ? "x09" : std::string(1, delimiter); }
+};
+
+/// LEEF:2.0|vendor|product|version|event|^|key=value^key=value; nothing is escaped.
+inline std::optional<decoded> decode_leef(std::string_view text, const leef_style& style = {})
+{
+    if (!text.starts_with(style.first ? "LEEF:1.0|" : "LEEF:2.0|"))
         return std::nullopt;
     decoded out;
-    for (int i = 0; i < 6; ++i)
+    for (int i = 0; i < (style.first ? 5 : 6); ++i)
     {
         const auto pipe = text.find('|');
-        if (pipe == std::string_view::npos)
+        if (pipe == std::string_view::npos || text.substr(0, pipe).find('\t') != std::string_view::npos)
             return std::nullopt;
         out.header.emplace_back(text.substr(0, pipe));
         text.remove_prefix(pipe + 1);
     }
-    if (out.header[5] != "^")
+    if ((!style.first && out.header[5] != style.named()) || text.find('|') != std::string_view::npos)
         return std::nullopt;
     while (!text.empty())
     {
-        const auto end = text.find('^');
+        const auto end = text.find(style.between());
         const auto pair = text.substr(0, end);
         const auto equals = pair.find('=');
         if (equals == std::string_view::npos || equals == 0)
@@ -328,11 +339,44 @@ inline std::string repaired(std::string_view s, bool nul)
     return out;
 }
 
+/// What may stand on the wire (formats.md 1, J2): UTF-8 without line breaks of any kind, C0, DEL and C1. tab:
+/// LEEF that is delimited by it.
+inline bool is_one_line(std::string_view s, bool tab = false)
+{
+    if (repaired(s, false) != s)
+        return false;
+    while (!s.empty())
+    {
+        const auto c = first_character(s);
+        const bool control = c.value < 0x20 || (c.value >= 0x7F && c.value <= 0x9F);
+        if ((control && !(tab && c.value == '\t')) || c.value == 0x2028 || c.value == 0x2029)
+            return false;
+        s.remove_prefix(c.size);
+    }
+    return true;
+}
+
+/// L11: "=" behind SPACE and a word becomes ":".
+inline std::string without_words(std::string s)
+{
+    const auto of_word = [](char c) { return is_alphanumeric(c) || c == '_' || c == '.' || c == '-'; };
+    for (std::size_t i = 0, word = 0; i < s.size(); ++i)
+    {
+        if (s[i] == '=' && word > 0 && word < i && s[i - word - 1] == ' ')
+            s[i] = ':';
+        word = of_word(s[i]) ? word + 1 : 0;
+    }
+    return s;
+}
+
 enum class place { cef_header, cef_value, leef_header, leef_value };
 
-/// What a reader gets of a string of event data, by T1 to T6, L2 and L3; "" is not sent at all. at_most:
-/// bytes before escaping, 0 for no limit. The LEEF delimiter is "^".
-inline std::string sent_text(std::string_view raw, place where, std::size_t at_most)
+/// What a reader gets of a string of event data, by T1 to T6, L2, L3 and L11; "" is not sent at all. at_most:
+/// bytes before escaping, 0 for no limit.
+inline std::string sent_text(std::string_view raw,
+                             place where,
+                             std::size_t at_most,
+                             const leef_style& style = {})
 {
     const bool leef = where == place::leef_header || where == place::leef_value;
     std::vector<std::string> characters;
@@ -347,7 +391,7 @@ inline std::string sent_text(std::string_view raw, place where, std::size_t at_m
         if (breaks && where == place::cef_value)
             characters.emplace_back("\n");
         else if (breaks || control || (leef && c.value == '|') ||
-                 (where == place::leef_value && c.value == '^'))
+                 (where == place::leef_value && c.value == static_cast<unsigned char>(style.between())))
             characters.emplace_back(" ");
         else
             characters.push_back(utf8_of(c.value));
@@ -363,6 +407,8 @@ inline std::string sent_text(std::string_view raw, place where, std::size_t at_m
             break;
         out += characters[i];
     }
+    if (where == place::leef_value && style.no_words)
+        out = without_words(std::move(out));
     const std::string_view unwanted = where == place::leef_header ? " \\" : " ";
     while (!out.empty() && unwanted.find(out.back()) != std::string_view::npos)
         out.pop_back();

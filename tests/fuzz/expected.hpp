@@ -24,6 +24,18 @@
 namespace dtbridge::fuzz
 {
 
+/// What a message depends on beside the breach and its map.
+struct setting
+{
+    std::string master = "acme";
+    std::string url = "https://acme.example", public_url = {};
+    int cef_version = 0;
+    leef_style leef = {};
+    bool marks = false;  ///< held_back = "mark"
+    bool forward = true;
+    std::optional<int> severity = {};  ///< of the rules
+};
+
 /// Key to value; "" where the key must not be there. Of a key that is missing nothing is said.
 using values = std::map<std::string, std::string, std::less<>>;
 
@@ -260,13 +272,13 @@ inline std::string user_of(const breach& b)
     return colon == host.npos ? std::string() : std::string(without(host.substr(colon + 1), " \t\r\n"));
 }
 
-/// The master has no public_url.
-inline std::string url_of(const breach& b, std::string_view master_url)
+inline std::string url_of(const breach& b, const setting& how)
 {
     const auto own = word_of(b.root, "breachUrl");
-    if (own.size() > 8 && lower(own.substr(0, 8)) == "https://")
+    if (how.public_url.empty() && own.size() > 8 && lower(own.substr(0, 8)) == "https://")
         return std::string(own);
-    return std::string(master_url) + "/#modelbreach/" + std::to_string(b.key.pbid);
+    return (how.public_url.empty() ? how.url : how.public_url) + "/#modelbreach/" +
+           std::to_string(b.key.pbid);
 }
 
 /// Folder::Model as Folder/Model.
@@ -288,10 +300,8 @@ struct plain_decimal
     std::string whole, fraction;
 };
 
-inline std::optional<plain_decimal> score_of(const breach& b)
+inline std::optional<plain_decimal> decimal_of(std::string_view s)
 {
-    const auto v = b.root.find("score");
-    auto s = v.is(json::kind::number) ? v.text() : word_of(b.root, "score");
     plain_decimal out;
     const auto digits = [&s](std::string& to) {
         while (!s.empty() && s.front() >= '0' && s.front() <= '9')
@@ -312,6 +322,12 @@ inline std::optional<plain_decimal> score_of(const breach& b)
     return s.empty() ? std::optional(out) : std::nullopt;
 }
 
+inline std::optional<plain_decimal> score_of(const breach& b)
+{
+    const auto v = b.root.find("score");
+    return decimal_of(v.is(json::kind::number) ? v.text() : word_of(b.root, "score"));
+}
+
 /// max(1, half-up(10 x score)), at most 10.
 inline int severity_of(const plain_decimal& score)
 {
@@ -320,6 +336,22 @@ inline int severity_of(const plain_decimal& score)
     const auto digit = [&](std::size_t i) { return i < score.fraction.size() ? score.fraction[i] - '0' : 0; };
     const int tenths = (score.whole[0] - '0') * 10 + digit(0) + (digit(1) >= 5 ? 1 : 0);
     return std::clamp(tenths, 1, 10);
+}
+
+/// As the message has it: the rules' severity wins, and what they held back has at most 3. "" where the score
+/// is not looked at here.
+inline std::string severity_of(const breach& b, const setting& how)
+{
+    const auto score = score_of(b);
+    if (!how.severity && !score && b.score)
+        return "";
+    const int said = how.severity ? *how.severity : score ? severity_of(*score) : 5;
+    return std::to_string(how.forward ? said : std::min(said, 3));
+}
+
+inline std::string decision_of(const setting& how)
+{
+    return how.forward ? "alert" : "context";
 }
 
 inline std::string shortest(const plain_decimal& score)
@@ -378,7 +410,7 @@ inline integer either(const integer& first, const integer& second)
 }
 
 /// The seven fields of the header behind "CEF:0", "" where nothing is said.
-inline std::vector<std::string> expected_cef_header(const breach& b)
+inline std::vector<std::string> expected_cef_header(const breach& b, const setting& how)
 {
     const auto pid = b.then.find("pid");
     const auto number = integer_of(pid);
@@ -390,13 +422,12 @@ inline std::vector<std::string> expected_cef_header(const breach& b)
     std::string name = sent_text(path_of(word_of(b.then, "name")), place::cef_header, 512);
     if (name.empty())
         name = number.known ? sent_text(id, place::cef_header, 512) : "";
-    const auto score = score_of(b);
-    std::string severity = score ? std::to_string(severity_of(*score)) : b.score ? "" : "5";
-    return {"CEF:0", "Darktrace", "DCIP", "1", number.known ? id : "", name, severity};
+    const std::string version = "CEF:" + std::to_string(how.cef_version);
+    return {version, "Darktrace", "DCIP", "1", number.known ? id : "", name, severity_of(b, how)};
 }
 
-/// The built-in map of CEF:0 (mappings/fields/cef.toml).
-inline values expected_cef(const breach& b, std::string_view master, std::string_view master_url)
+/// The built-in map of CEF (mappings/fields/cef.toml).
+inline values expected_cef(const breach& b, const setting& how)
 {
     values out;
     const auto text = [&](const char* key, std::string_view raw, std::size_t at_most) {
@@ -408,10 +439,12 @@ inline values expected_cef(const breach& b, std::string_view master, std::string
     };
     const auto address =
         [&](const char* key, const char* v6_key, const char* v6_label, const std::string& ip) {
-            out[key] = ip.size() == 4 ? shown_address(ip) : "";
-            if (ip.size() != 16)
+            const bool moves = ip.size() == 16 && how.cef_version == 0;
+            if (ip.size() != 16 || moves)  // same_v6 looks at the others
+                out[key] = ip.size() == 4 ? shown_address(ip) : "";
+            if (!moves)
                 out[v6_key] = "";
-            out[std::string(v6_key) + "Label"] = ip.size() == 16 ? v6_label : "";
+            out[std::string(v6_key) + "Label"] = moves ? v6_label : "";
         };
     const auto time = integer_of(b.root.find("time")), created = integer_of(b.root.find("creationTime"));
     const auto host = found_text(b.device.find("hostname"));
@@ -429,12 +462,12 @@ inline values expected_cef(const breach& b, std::string_view master, std::string
     if (const auto mac = mac_of(b.device.find("macaddress")))
         out["smac"] = *mac;
     text("suser", user_of(b), 1023);
-    out["act"] = "";
-    text("darktraceUrl", url_of(b, master_url), 1023);
+    out["act"] = how.marks ? decision_of(how) : "";
+    text("darktraceUrl", url_of(b, how), 1023);
     labelled("cs1", "category", category_of(b.then));
     labelled("cs2", "tags", tags_of(b.then));
     labelled("cs3", "modelUuid", found_text(b.then.find("uuid")));
-    labelled("cs4", "master", master);
+    labelled("cs4", "master", how.master);
     labelled("cs5", "mitreTechniques", mitre_of(b));
     labelled("cs6", "component", component_of(b));
     set(out, "cn1", integer_of(b.then.find("priority")));
@@ -454,19 +487,22 @@ inline values expected_cef(const breach& b, std::string_view master, std::string
     return out;
 }
 
-/// The fields of the header behind "LEEF:2.0|".
-inline std::vector<std::string> expected_leef_header(const breach& b)
+inline std::vector<std::string> expected_leef_header(const breach& b, const setting& how)
 {
     std::string event = sent_text(path_of(word_of(b.then, "name")), place::leef_header, 255);
-    return {"LEEF:2.0", "Darktrace", "DCIP", "1", event.empty() ? "unknown" : event, "^"};
+    if (event.empty())
+        event = "unknown";
+    if (how.leef.first)
+        return {"LEEF:1.0", "Darktrace", "DCIP", "1", event};
+    return {"LEEF:2.0", "Darktrace", "DCIP", "1", event, how.leef.named()};
 }
 
 /// The built-in map of LEEF (mappings/fields/leef.toml).
-inline values expected_leef(const breach& b, std::string_view master, std::string_view master_url)
+inline values expected_leef(const breach& b, const setting& how)
 {
     values out;
     const auto text = [&](const char* key, std::string_view raw, std::size_t at_most = 0) {
-        out[key] = sent_text(raw, place::leef_value, at_most);
+        out[key] = sent_text(raw, place::leef_value, at_most, how.leef);
     };
     const auto address = [&](const char* key, const std::string& ip) {
         if (ip.size() != 16)  // same_v6 looks at those
@@ -485,10 +521,8 @@ inline values expected_leef(const breach& b, std::string_view master, std::strin
         out["devTimeFormat"] = "MMM dd yyyy HH:mm:ss.SSS z";
     }
     const auto score = score_of(b);
-    if (score)
-        out["sev"] = std::to_string(severity_of(*score));
-    else if (!b.score)
-        out["sev"] = "5";
+    if (const auto severity = severity_of(b, how); !severity.empty())
+        out["sev"] = severity == "0" ? "1" : severity;  // L7
     address("src", device);
     address("dst", peer.address);
     set(out, "dstPort", integer_of(peer.component.find("port")), true);
@@ -499,7 +533,7 @@ inline values expected_leef(const breach& b, std::string_view master, std::strin
     address("identSrc", out["identHostName"].empty() ? std::string() : device);
     text("category", category_of(b.then));
     out["externalId"] = std::to_string(b.key.pbid);
-    text("darktraceUrl", url_of(b, master_url));
+    text("darktraceUrl", url_of(b, how));
     if (score)
         out["score"] = shortest(*score);
     else if (!b.score)
@@ -509,9 +543,9 @@ inline values expected_leef(const breach& b, std::string_view master, std::strin
     text("modelUuid", found_text(b.then.find("uuid")));
     set(out, "priority", integer_of(b.then.find("priority")));
     text("mitre", mitre_of(b));
-    text("master", master);
+    text("master", how.master);
     text("hostname", host);
-    out["decision"] = "";
+    out["decision"] = how.marks ? decision_of(how) : "";
     text("description", found_text(b.then.find("description")));
     return out;
 }

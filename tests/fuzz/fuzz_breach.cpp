@@ -1,17 +1,22 @@
 /// Any element to every format: one line within max_message that readers of our own (decoders.hpp) read back,
 /// with no key that the map does not have, whatever is in it. What was not shortened has every value of the
 /// input: each key of CEF and LEEF what expected.hpp says, JSON the very members that Boost.JSON reads in the
-/// input.
+/// input. What was shortened is the same message with what may go left out or cut, and nothing else. Bytes
+/// behind the element choose the destination's options and what the rules said; without them both have their
+/// defaults.
 
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include <boost/json/parse.hpp>
@@ -28,28 +33,97 @@ namespace
 
 using namespace dtbridge;
 
-constexpr const char* master_url = "https://acme.example";
-
 [[noreturn]] void broken(const std::string& what, const std::string& message)
 {
     std::cerr << text::printable(what, 2000) << ": " << text::printable(message, 20'000) << '\n';
     std::abort();
 }
 
-format::formatter make(format::kind kind,
-                       format::header_kind header,
-                       std::size_t max_message,
-                       bool api = false)
+constexpr const char* cookie = "@cee:";
+
+/// What one input is sent with.
+struct circumstances
+{
+    fuzz::setting how;
+    bool cookie = false, bom = false, space_after_header = false, labels = false;
+    std::size_t room = 2;  ///< halves of a limit
+
+    format::options options(format::kind kind, format::header_kind header, std::size_t limit) const;
+};
+
+/// Each byte chooses some things; 0 and a missing one leave the defaults.
+circumstances chosen_by(std::string_view bytes)
+{
+    const auto byte = [bytes](std::size_t i) {
+        return i < bytes.size() ? static_cast<unsigned>(static_cast<unsigned char>(bytes[i])) : 0u;
+    };
+    const auto is_set = [&](std::size_t i, unsigned bit) { return (byte(i) >> bit & 1) != 0; };
+    circumstances c;
+    c.how.marks = is_set(0, 0);
+    c.how.cef_version = is_set(0, 1) ? 1 : 0;
+    c.how.leef.first = is_set(0, 2);
+    c.how.leef.no_words = is_set(0, 3);
+    c.cookie = is_set(0, 4);
+    c.bom = is_set(0, 5);
+    c.how.public_url = is_set(0, 6) ? "https://public.example/dt" : "";
+    c.space_after_header = is_set(0, 7);
+    c.how.leef.delimiter = std::string_view("^\t#~;!@$%&")[byte(1) % 10];
+    c.how.forward = !is_set(2, 0);
+    c.labels = is_set(2, 1);
+    c.room += byte(2) >> 2 & 3;
+    if (const int severity = static_cast<int>(byte(3) % 12); severity != 0)
+        c.how.severity = severity - 1;
+    return c;
+}
+
+format::options circumstances::options(format::kind kind, format::header_kind header, std::size_t limit) const
 {
     format::options o;
     o.format = kind;
     o.header = header;
-    o.max_message = max_message;
-    o.annotate = true;
-    o.shape = api ? format::json_shape::api : format::json_shape::native;
+    o.max_message = limit * room / 2;
+    o.mark_held_back = how.marks;
+    if (kind == format::kind::json)
+    {
+        o.annotate = true;
+        o.cookie = cookie ? ::cookie : "";
+        o.bom = bom;
+    }
+    else if (kind == format::kind::cef)
+    {
+        o.cef_version = how.cef_version;
+        o.space_after_header = space_after_header;
+    }
+    else
+    {
+        o.leef_version = how.leef.first ? "1.0" : "2.0";
+        o.leef_delimiter = how.leef.between();
+        o.mask_equals = how.leef.no_words;
+    }
     o.structured_data = header == format::header_kind::rfc5424;
-    auto map = format::load_field_map(kind, "", "built-in");
-    return {o, std::move(map.value), "bridge"};
+    return o;
+}
+
+/// One formatter for each choice that is made: to read a map takes longer than a message.
+format::formatter& formatter_of(const format::options& o)
+{
+    static std::map<std::string, format::formatter> all;
+    std::string name;
+    for (const std::size_t n : {static_cast<std::size_t>(o.format),
+                                static_cast<std::size_t>(o.header),
+                                static_cast<std::size_t>(o.shape),
+                                static_cast<std::size_t>(o.cef_version),
+                                static_cast<std::size_t>(o.leef_delimiter),
+                                o.max_message})
+        name += std::to_string(n) + ' ';
+    for (const bool b : {o.mark_held_back, o.bom, o.space_after_header, o.mask_equals})
+        name += b ? '1' : '0';
+    name += o.leef_version + o.cookie;
+    const auto at = all.find(name);
+    if (at != all.end())
+        return at->second;
+    auto map = format::load_field_map(o.format, "", "built-in", o.cef_version);
+    return all.try_emplace(name, o, std::move(map.value), "bridge").first->second;
 }
 
 std::string header_taken_off(const std::string& message, format::header_kind kind)
@@ -81,6 +155,104 @@ void check_keys(const fuzz::decoded& d,
     }
 }
 
+/// U1, for CEF and LEEF: of the pairs of the whole message some are left out, none for which there was room,
+/// and the free text alone may be cut.
+struct shortening
+{
+    const fuzz::decoded& whole;
+    bool cef;
+    std::size_t left;  ///< bytes up to the limit
+    const std::string& message;
+
+    std::size_t room_for(std::string_view key, std::string_view value) const
+    {
+        std::size_t escapes = 0;
+        for (const char c : value)
+            escapes += cef && (c == '\\' || c == '=' || c == '\n') ? 1 : 0;
+        return 1 + key.size() + 1 + value.size() + escapes;
+    }
+
+    /// What goes or stays together with the key.
+    std::vector<std::string> unit_of(const std::string& key) const
+    {
+        if (cef)
+            return whole.find(key + "Label") ? std::vector{key, key + "Label"} : std::vector{key};
+        if (key == "devTime")
+            return {key, "devTimeFormat"};
+        if (key == "identHostName")
+            return {"identSrc", key};
+        return {key};
+    }
+
+    void check(const fuzz::decoded& d) const;
+    void check_left_out(const std::string& key) const;
+    void check_cut(const std::string& key, std::string sent, const std::string& full) const;
+};
+
+bool may_be_cut(std::string_view key)
+{
+    return key == "msg" || key == "message" || key == "description";
+}
+
+void shortening::check_left_out(const std::string& key) const
+{
+    std::size_t needed = 0;
+    for (const auto& each : unit_of(key))
+    {
+        const std::string_view value = *whole.find(each);
+        const auto first = may_be_cut(each) ? value.substr(0, fuzz::first_character(value).size) : value;
+        needed += room_for(each, first);
+    }
+    if (needed <= left)
+        broken(key + " is left out and had room", message);
+}
+
+void shortening::check_cut(const std::string& key, std::string sent, const std::string& full) const
+{
+    if (!may_be_cut(key))
+        broken(key + ", not " + full, message);
+    if (sent.ends_with("\\ ") && !cef)
+        sent.pop_back();  // L3
+    if (!full.starts_with(sent) || sent.ends_with(' ') ||
+        (full.size() > sent.size() && (static_cast<unsigned char>(full[sent.size()]) & 0xC0) == 0x80))
+        broken(key + " is no cut of " + full, message);
+}
+
+void shortening::check(const fuzz::decoded& d) const
+{
+    if (d.header != whole.header)
+        broken("another header than the whole message", message);
+    auto at = whole.values.begin();
+    for (const auto& [key, value] : d.values)
+    {
+        const auto* full = whole.find(key);
+        if (!full)
+            broken(key + ", which the whole message does not have", message);
+        if (value != *full)
+            check_cut(key, value, *full);
+        for (const auto& each : unit_of(key))
+        {
+            if (!d.find(each) && whole.find(each))
+                broken(key + " without " + each, message);
+        }
+        if (cef && key == "darktraceUrl")
+            continue;  // it changes places with the pair before it where it would be last
+        at = std::find_if(at, whole.values.end(), [&k = key](const auto& pair) { return pair.first == k; });
+        if (at == whole.values.end())
+            broken(key + " in another place", message);
+    }
+    if (cef && d.values.back().first == "darktraceUrl")
+        broken("darktraceUrl is last", message);
+    for (const auto& [key, value] : whole.values)
+    {
+        const bool of_another = key.ends_with("Label") || key == "devTimeFormat" || key == "identSrc";
+        // The URL goes where only the first pair is before it, as it is never last.
+        const bool alone = cef && key == "darktraceUrl" && d.values.size() == 1;
+        if (!d.find(key) && !of_another && !alone)
+            check_left_out(key);
+    }
+}
+
 void check_header(const fuzz::decoded& d,
                   const std::vector<std::string>& expected,
                   const std::string& message)
@@ -108,8 +280,26 @@ void check_v6(const fuzz::decoded& d, const char* key, const std::string& addres
         broken(key, message);
 }
 
-void check_cef(const std::string& body, const breach& b, bool whole, const std::string& message)
+/// What a check of a message needs beside it.
+struct sent
 {
+    const breach& b;
+    const circumstances& with;
+    const format::options& o;
+    bool whole;
+    const std::optional<fuzz::decoded>& uncut;  ///< the same message without a limit; CEF and LEEF
+
+    void check_shortening(const fuzz::decoded& d, const std::string& message) const
+    {
+        if (!whole && uncut)
+            shortening{*uncut, o.format == format::kind::cef, o.max_message - message.size(), message}.check(
+                d);
+    }
+};
+
+fuzz::decoded check_cef(const std::string& body, const sent& how, const std::string& message)
+{
+    const auto& b = how.b;
     static const std::set<std::string, std::less<>> known = {"externalId",
                                                              "rt",
                                                              "dst",
@@ -146,7 +336,7 @@ void check_cef(const std::string& body, const breach& b, bool whole, const std::
                                                              "c6a3",
                                                              "c6a3Label",
                                                              "message"};
-    const auto d = fuzz::decode_cef(body);
+    const auto d = fuzz::decode_cef(body, how.o.cef_version, how.o.space_after_header);
     if (!d)
         broken("no CEF", message);
     check_keys(*d, known, message);
@@ -163,34 +353,40 @@ void check_cef(const std::string& body, const breach& b, bool whole, const std::
         if (key.starts_with("cs") && !key.ends_with("Label") && !d->find(key + "Label"))
             broken("a custom string without its label", message);
     }
-    if (!whole)
-        return;
-    check_header(*d, fuzz::expected_cef_header(b), message);
-    check_values(*d, fuzz::expected_cef(b, "acme", master_url), message);
-    check_v6(*d, "c6a2", fuzz::device_address(b, false), message);
-    check_v6(*d, "c6a3", fuzz::peer_of(b).address, message);
+    check_header(*d, fuzz::expected_cef_header(b, how.with.how), message);
+    how.check_shortening(*d, message);
+    if (!how.whole)
+        return *d;
+    check_values(*d, fuzz::expected_cef(b, how.with.how), message);
+    const bool old = how.o.cef_version == 0;
+    check_v6(*d, old ? "c6a2" : "src", fuzz::device_address(b, false), message);
+    check_v6(*d, old ? "c6a3" : "dst", fuzz::peer_of(b).address, message);
+    return *d;
 }
 
-void check_leef(const std::string& body, const breach& b, bool whole, const std::string& message)
+fuzz::decoded check_leef(const std::string& body, const sent& how, const std::string& message)
 {
+    const auto& b = how.b;
     static const std::set<std::string, std::less<>> known = {
         "cat",        "devTime",      "devTimeFormat", "sev",      "src",           "dst",
         "dstPort",    "srcMAC",       "usrName",       "identSrc", "identHostName", "category",
         "externalId", "darktraceUrl", "score",         "tags",     "modelId",       "modelUuid",
         "priority",   "mitre",        "master",        "hostname", "decision",      "description"};
-    const auto d = fuzz::decode_leef(body);
+    const auto d = fuzz::decode_leef(body, how.with.how.leef);
     if (!d)
         broken("no LEEF", message);
     check_keys(*d, known, message);
-    if (!whole)
-        return;
-    check_header(*d, fuzz::expected_leef_header(b), message);
-    check_values(*d, fuzz::expected_leef(b, "acme", master_url), message);
+    check_header(*d, fuzz::expected_leef_header(b, how.with.how), message);
+    how.check_shortening(*d, message);
+    if (!how.whole)
+        return *d;
+    check_values(*d, fuzz::expected_leef(b, how.with.how), message);
     const auto device = fuzz::device_address(b, false);
     check_v6(*d, "src", device, message);
     if (d->find("identHostName"))
         check_v6(*d, "identSrc", device, message);
     check_v6(*d, "dst", fuzz::peer_of(b).address, message);
+    return *d;
 }
 
 /// Whether a name stands twice in an object once it is repaired: Boost keeps the last, the bridge the first.
@@ -289,9 +485,28 @@ std::optional<std::int64_t> whole_number(const bj::value* v, bool& ok)
     return n;
 }
 
+const rules::labels of_the_rules = {{"playbook", "PB\n^|12"}, {"tenant", "own"}};
+const rules::labels of_the_inventory = {{"site", "\xe2\x80\xa8 x\xff"}, {"playbook", "lost"}};
+const rules::labels of_the_master = {{"tenant", "acme"}, {"site", "lost"}};
+
+/// The first that has a name wins: rules, inventory, master.
+bj::object wanted_labels(bool all)
+{
+    bj::object out;
+    for (const auto* from : {&of_the_rules, &of_the_inventory, &of_the_master})
+    {
+        for (const auto& [name, value] : *from)
+        {
+            if ((all || from == &of_the_master) && !out.contains(name))
+                out[name] = value;
+        }
+    }
+    return out;
+}
+
 /// The element as one message has it (product.md 6), from a reading of its own. Nothing where a did is
 /// spelled so that which device is which cannot be said.
-std::optional<bj::object> wanted(const bj::object& in, const breach& b, bool api)
+std::optional<bj::object> wanted(const bj::object& in, const breach& b, const circumstances& with, bool api)
 {
     const auto* components = in.if_contains("triggeredComponents");
     components = components && components->is_array() ? components : nullptr;
@@ -318,7 +533,7 @@ std::optional<bj::object> wanted(const bj::object& in, const breach& b, bool api
             continue;
         auto& to = out[name] = member.value();
         if (name == "breachUrl")
-            to = bj::string(fuzz::url_of(b, master_url));
+            to = bj::string(fuzz::url_of(b, with.how));
         else if (api)
             continue;
         else if (name == "device" && device)
@@ -355,12 +570,12 @@ std::optional<bj::object> wanted(const bj::object& in, const breach& b, bool api
         }
     }
     if (!out.contains("breachUrl"))
-        out["breachUrl"] = bj::string(fuzz::url_of(b, master_url));
+        out["breachUrl"] = bj::string(fuzz::url_of(b, with.how));
     if (!api && device && !out.contains("device"))
         out["device"] = *device;
     out["dtbridge"] = bj::object{{"master", "acme"},
-                                 {"labels", bj::object{{"tenant", "acme"}}},
-                                 {"decision", "alert"},
+                                 {"labels", wanted_labels(with.labels)},
+                                 {"decision", fuzz::decision_of(with.how)},
                                  {"reason", "fuzz"}};
     return ok ? std::optional(out) : std::nullopt;
 }
@@ -385,24 +600,152 @@ bool same(const bj::value& in, const bj::value& out)
     });
 }
 
-struct json_case
+/// What a shortened object may lack of the whole one (product.md 6, darktrace.md 4.1): at the top, in the
+/// model and in the device any member, in a component its logic and filters, elsewhere nothing.
+class left_out
 {
-    bool tagged, api, whole;
+public:
+    explicit left_out(bool api) : api_(api) {}
+
+    bool fits(const bj::object& in, const bj::object& out) const { return part(in, out, place::root); }
+
+private:
+    enum class place { root, models, model, device, components, component, filters, other };
+
+    place inside(std::string_view name, place where, const bj::value& v) const
+    {
+        if (where == place::root && name == "model" && v.is_object())
+            return api_ && (v.as_object().contains("then") || v.as_object().contains("now")) ? place::models
+                                                                                             : place::model;
+        if (where == place::models)
+            return place::model;
+        if (where == place::component)
+            return name == "triggeredFilters" ? place::filters
+                   : name == "device"         ? place::device
+                                              : place::other;
+        if (where != place::root)
+            return place::other;
+        return name == "device"                ? place::device
+               : name == "triggeredComponents" ? place::components
+                                               : place::other;
+    }
+
+    /// In the order of the whole one.
+    bool part(const bj::object& in, const bj::object& out, place where) const
+    {
+        auto at = in.begin();
+        for (const auto& [name, value] : out)
+        {
+            if (where == place::root && name == "truncated")
+                continue;
+            const auto from = at;
+            at = std::find_if(at, in.end(), [&n = name](const auto& m) {
+                return fuzz::repaired(view(m.key()), true) == view(n);
+            });
+            const bool may_lack = where != place::other && where != place::filters;
+            if (at == in.end() || (!may_lack && at != from) ||
+                !part(at->value(), value, inside(view(name), where, at->value()), view(name), where))
+                return false;
+            ++at;
+        }
+        return (where != place::other && where != place::filters) || at == in.end();
+    }
+
+    bool part(
+        const bj::value& in, const bj::value& out, place where, std::string_view name, place around) const
+    {
+        if (where == place::other || in.kind() != out.kind())
+            return same(in, out) || (around == place::model && name == "description" && is_cut(in, out));
+        if (in.is_object())
+            return where == place::components || where == place::filters
+                       ? same(in, out)
+                       : part(in.as_object(), out.as_object(), where);
+        if (!in.is_array() || (where != place::components && where != place::filters))
+            return same(in, out);
+        const auto &a = in.as_array(), &z = out.as_array();
+        if (where == place::components)
+            return std::equal(a.begin(), a.end(), z.begin(), z.end(), [this](const auto& l, const auto& r) {
+                return l.is_object() && r.is_object() ? part(l.as_object(), r.as_object(), place::component)
+                                                      : same(l, r);
+            });
+        auto at = a.begin();
+        return std::all_of(z.begin(), z.end(), [&](const auto& filter) {
+            at = std::find_if(at, a.end(), [&](const auto& each) { return same(each, filter); });
+            return at != a.end() && at++ != a.end();
+        });
+    }
+
+    static bool is_cut(const bj::value& in, const bj::value& out)
+    {
+        return in.is_string() && out.is_string() &&
+               fuzz::repaired(view(in.as_string()), true).starts_with(view(out.as_string()));
+    }
+
+    bool api_;
 };
 
-void check_json(std::string body,
-                std::string_view element,
-                const breach& b,
-                const json_case& how,
+/// Of the members that are never left out, those that the whole one has.
+void check_kept(const bj::object& in,
+                const bj::object& out,
+                const std::vector<std::string_view>& names,
                 const std::string& message)
 {
-    constexpr std::string_view tag = "darktrace: ";
-    if (how.tagged)
+    for (const auto name : names)
     {
-        if (!body.starts_with(tag))
-            broken("no tag", message);
-        body.erase(0, tag.size());
+        const auto* wanted = in.if_contains(name);
+        if (!wanted || wanted->is_object() || wanted->is_array())
+            continue;  // no value of the product's: goes like any other
+        const auto* kept = out.if_contains(name);
+        if (!kept || !same(*wanted, *kept))
+            broken(std::string(name) + " is not kept", message);
     }
+}
+
+void check_shortened(const bj::object& in, const bj::object& out, bool api, const std::string& message)
+{
+    if (!message.ends_with(",\"truncated\":true}") || out.empty() || (out.end() - 1)->key() != "truncated")
+        broken("truncated is not last", message);
+    check_kept(in, out, {"pbid", "time", "score", "breachUrl"}, message);
+    const auto inside = [&](std::string_view name, const bj::object& a, const bj::object& z) {
+        const auto *from = a.if_contains(name), *to = z.if_contains(name);
+        if (!is_object(from))
+            return std::pair<const bj::object*, const bj::object*>();
+        if (!is_object(to))
+            broken(std::string(name) + " is not kept", message);
+        return std::pair(&from->as_object(), &to->as_object());
+    };
+    if (const auto [from, to] = inside("device", in, out); from)
+        check_kept(*from, *to, {"hostname", "ip"}, message);
+    auto [from, to] = inside("model", in, out);
+    if (from && api)
+    {
+        // As received: {then, now}, of which then is the breach's; either may stand alone, as may a flat
+        // model.
+        const auto *then = from->if_contains("then"), *now = from->if_contains("now");
+        if (is_object(then))
+            std::tie(from, to) = inside("then", *from, *to);
+        else if (is_object(now) && !from->contains("name"))
+            std::tie(from, to) = inside("now", *from, *to);
+    }
+    if (from)
+        check_kept(*from, *to, {"name", "pid", "uuid"}, message);
+    if (!left_out(api).fits(in, out))
+        broken("shortened: something else than the whole object has", message);
+}
+
+void check_json(std::string body, std::string_view element, const sent& how, const std::string& message)
+{
+    const auto take_off = [&](std::string_view prefix) {
+        if (!body.starts_with(prefix))
+            broken("no " + std::string(prefix), message);
+        body.erase(0, prefix.size());
+    };
+    if (how.o.header == format::header_kind::rfc3164)
+        take_off("darktrace: ");
+    if (how.o.header == format::header_kind::rfc5424 && how.o.bom)
+        take_off("\xef\xbb\xbf");
+    if (!how.o.cookie.empty())
+        take_off(how.o.cookie + ' ');
     if (!body.starts_with('{'))
         broken("JSON does not begin where it should", message);
     boost::system::error_code ec;
@@ -413,78 +756,106 @@ void check_json(std::string body,
         broken("no JSON", message);
     if (!read.as_object().contains("pbid"))
         broken("no pbid", message);
-    if (body.find_first_not_of(' ') != 0 || !body.ends_with('}'))
+    if (!body.ends_with('}'))
         broken("something around the object", message);
-    if (!how.whole || repeats_a_name(b.root))
+    if (repeats_a_name(how.b.root))
         return;
+    const bool api = how.o.shape == format::json_shape::api;
     const auto in = parsed(made_comparable(element), ec);
     if (ec || !in.is_object())
         broken("the bridge read what is no JSON object", std::string(element));
     const auto out = parsed(made_comparable(body), ec);
-    const auto expected = wanted(in.as_object(), b, how.api);
-    if (expected && (ec || !same(*expected, out)))
-        broken(how.api ? "api shape: another object" : "native shape: another object", message);
+    const auto expected = wanted(in.as_object(), how.b, how.with, api);
+    if (!expected)
+        return;
+    if (ec || !out.is_object())
+        broken("no JSON that is read again", message);
+    if (!how.whole)
+        check_shortened(*expected, out.as_object(), api, message);
+    else if (!same(*expected, out))
+        broken(api ? "api shape: another object" : "native shape: another object", message);
+}
+
+/// The element, and behind its last brace what chooses the rest.
+std::pair<std::string_view, std::string_view> parts_of(std::string_view input)
+{
+    const auto end = std::min(input.rfind('}'), input.size() - 1) + 1;
+    return {input.substr(0, end), input.substr(end)};
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size)
 {
-    static format::formatter formatters[] = {
-        make(format::kind::json, format::header_kind::rfc5424, 0),
-        make(format::kind::json, format::header_kind::rfc3164, 0, true),
-        make(format::kind::json, format::header_kind::rfc3164, 900, true),
-        make(format::kind::json, format::header_kind::none, 600),
-        make(format::kind::cef, format::header_kind::rfc3164, 0),
-        make(format::kind::cef, format::header_kind::rfc5424, 400),
-        make(format::kind::leef, format::header_kind::rfc3164, 0),
-        make(format::kind::leef, format::header_kind::none, 300),
+    using format::header_kind;
+    using format::kind;
+    struct target
+    {
+        kind format;
+        header_kind header;
+        std::size_t limit = 0;
+        format::json_shape shape = format::json_shape::native;
     };
-    static const format::master_info master{"acme", master_url, "", {{"tenant", "acme"}}};
-    const std::string_view element(reinterpret_cast<const char*>(data), size);
+    // What is shortened comes behind the same without a limit.
+    static constexpr target targets[] = {
+        {kind::json, header_kind::rfc5424},
+        {kind::json, header_kind::rfc3164, 0, format::json_shape::api},
+        {kind::json, header_kind::rfc3164, 900, format::json_shape::api},
+        {kind::json, header_kind::none, 600},
+        {kind::cef, header_kind::rfc3164},
+        {kind::cef, header_kind::rfc5424, 400},
+        {kind::leef, header_kind::rfc3164},
+        {kind::leef, header_kind::none, 300},
+    };
+    const std::string_view input(reinterpret_cast<const char*>(data), size);
+    std::string_view element = input, choices;
     breach b;
     if (!b.read(element))
-        return 0;
+    {
+        if (size == 0)
+            return 0;
+        std::tie(element, choices) = parts_of(input);
+        if (choices.empty() || !b.read(element))
+            return 0;
+    }
+    const auto with = chosen_by(choices);
+    const format::master_info master{with.how.master, with.how.url, with.how.public_url, of_the_master};
     rules::decision said;
     said.reason = "fuzz";
-    for (auto& f : formatters)
+    said.forward = with.how.forward;
+    said.severity = with.how.severity;
+    said.labels = with.labels ? &of_the_rules : nullptr;
+    said.inventory = with.labels ? &of_the_inventory : nullptr;
+    std::optional<fuzz::decoded> uncut;
+    for (const auto& t : targets)
     {
+        auto o = with.options(t.format, t.header, t.limit);
+        o.shape = t.shape;
         std::string message;
-        const auto verdict = f.message(b, master, said, message);
-        const auto& o = f.settings();
+        const auto verdict = formatter_of(o).message(b, master, said, message);
         if (verdict == format::verdict::undeliverable)
         {
             if (!message.empty())
                 broken("undeliverable, yet something came out", message);
+            if (o.max_message == 0)
+                broken("undeliverable without a limit", std::string(element));
             continue;
         }
         if (o.max_message != 0 && message.size() > o.max_message)
             broken("over max_message", message);
-        if (message.find_first_of(std::string_view("\r\n\0", 3)) != std::string::npos)
-            broken("a raw line break or NUL", message);
-        if (!text::is_valid_utf8(message))
-            broken("ill-formed UTF-8", message);
+        if (!fuzz::is_one_line(message, o.format == kind::leef && o.leef_delimiter == '\t'))
+            broken("not one line of UTF-8", message);
         const bool whole = verdict == format::verdict::whole;
         if (!whole && o.max_message == 0)
             broken("shortened without a limit", message);
         const auto body = header_taken_off(message, o.header);
-        switch (o.format)
-        {
-            case format::kind::json:
-                check_json(
-                    body,
-                    element,
-                    b,
-                    {o.header == format::header_kind::rfc3164, o.shape == format::json_shape::api, whole},
-                    message);
-                break;
-            case format::kind::cef:
-                check_cef(body, b, whole, message);
-                break;
-            case format::kind::leef:
-                check_leef(body, b, whole, message);
-                break;
-        }
+        const sent how{b, with, o, whole, uncut};
+        if (o.format == kind::json)
+            check_json(body, element, how, message);
+        else if (auto read =
+                     o.format == kind::cef ? check_cef(body, how, message) : check_leef(body, how, message);
+                 t.limit == 0)
+            uncut = std::move(read);
     }
     return 0;
 }

@@ -129,7 +129,7 @@ void check(format::kind kind,
     const auto d = cef ? fuzz::decode_cef(syslog->body) : fuzz::decode_leef(syslog->body);
     if (!d)
         broken(cef ? "no CEF" : "no LEEF", message);
-    if (d->header != (cef ? fuzz::expected_cef_header(b) : fuzz::expected_leef_header(b)))
+    if (d->header != (cef ? fuzz::expected_cef_header(b, {}) : fuzz::expected_leef_header(b, {})))
         broken("another header", message);
     if (cef &&
         (d->values.empty() || d->values.front() != std::pair<std::string, std::string>("externalId", "1")))

@@ -54,6 +54,15 @@ def tricky():
     yield b'{"pbid":78,"model":{"name":"\xff\xc3(\xe2\x82\xf0\x9f\x98\xed\xa0\x80","uuid":"\xc0\xaf"},"device":{"hostname":"\xe2\x80\xa8\xf4\x90\x80\x80"}}'
 
 
+def chosen(elements):
+    """Elements with what chooses options and decision behind them (chosen_by in tests/fuzz/fuzz_breach.cpp), each bit and value once."""
+    flags = [bytes([1 << bit]) for bit in range(8)] + [b"\xff"]
+    delimiters = [bytes([0, n]) for n in range(10)] + [bytes([8, n]) for n in (1, 3)]
+    said = [bytes([1, 0, n, n]) for n in range(16)]
+    for number, choices in enumerate([*flags, *delimiters, *said]):
+        yield elements[number * 7 % len(elements)].encode("utf-8", "surrogatepass") + choices
+
+
 def config(example: str):
     """The example with its blanks filled in, by files of tests/fuzz/fuzz_config.cpp, and what people get wrong."""
     filled = re.sub(r'^(url|address|name) = ""', lambda m: f'{m[1]} = "{"https://d.example" if m[1] == "url" else "siem"}"', example, flags=re.M)
@@ -83,7 +92,8 @@ def main() -> None:
     errors = json.loads((data / "api_error_responses.json").read_text())
     elements = [line.strip().rstrip(",") for text in (edge, hostile) for line in text.splitlines() if line.strip()[:1] == "{"]
     day = {p.name: p.read_text() for p in sorted((data / "breaches").iterdir()) if p.suffix != ".md"}
-    write(target / "breach", [*elements, *of_a_day(day), *tricky()])
+    breaches = [*elements, *of_a_day(day)]
+    write(target / "breach", [*breaches, *tricky(), *chosen([e for e in (*breaches, *tricky()) if isinstance(e, str)])])
     # One object, an array over many lines, one element per line; the morning is as the noon and over 65,536 bytes.
     noon = day["noon.ndjson"].splitlines(keepends=True)
     write(target / "answer", [edge[:20_000], hostile, *(e["body"] for e in errors), day["single.json"], day["afternoon.json"], "".join(noon[:2])])

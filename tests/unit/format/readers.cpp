@@ -6,6 +6,8 @@
 #include <iterator>
 #include <stdexcept>
 
+#include "fuzz/decoders.hpp"
+
 namespace dtbridge::format_test
 {
 namespace
@@ -214,13 +216,8 @@ read_event read_leef(std::string_view text)
 
 void require_one_line(std::string_view message, bool tab)
 {
-    for (char32_t c : code_points(message))
-    {
-        if (tab && c == '\t')
-            continue;
-        if (c < 0x20 || (c >= 0x7f && c < 0xa0) || c == 0x2028 || c == 0x2029)
-            refuse("a control character", message);
-    }
+    if (!fuzz::is_one_line(message, tab))
+        refuse("ill-formed UTF-8 or a control character", message);
 }
 
 std::string cleaned(std::string_view utf8, std::string_view line_break)
