@@ -363,11 +363,9 @@ inline std::string shortest(const plain_decimal& score)
 }
 
 /// "00:1A:.." of the one spelling with colons that is looked at here.
-inline std::optional<std::string> mac_of(const json::value& v)
+inline std::optional<std::string> mac_of(std::string_view text)
 {
-    if (!v)
-        return "";
-    std::string s(v.is(json::kind::string) ? v.text() : std::string_view());
+    std::string s(text);
     if (s.size() != 17)
         return std::nullopt;
     for (std::size_t i = 0; i < s.size(); ++i)
@@ -379,6 +377,11 @@ inline std::optional<std::string> mac_of(const json::value& v)
             return std::nullopt;
     }
     return s;
+}
+
+inline std::optional<std::string> mac_of(const json::value& v)
+{
+    return v ? mac_of(v.is(json::kind::string) ? v.text() : std::string_view()) : "";
 }
 
 /// `MMM dd yyyy HH:mm:ss.SSS z` of a time from 1970 to 2099.

@@ -63,6 +63,24 @@ def chosen(elements):
         yield elements[number * 7 % len(elements)].encode("utf-8", "surrogatepass") + choices
 
 
+def field_maps():
+    """Maps with a field of every type and every kind of source, as the shipped ones have few of either."""
+    anything = ("@label.tenant", "@label.site", "@label.mac", "@label.number", "/device/vlan", "/device/macaddress", "/model/priority", "/model/tags", "/breachUrl",
+                "/time", "/model/name")
+    kinds = ("string", "number", "integer", "time", "ip", "mac")
+    typed = ("@device.ip", "@device.ipv6", "@peer.ip", "@created", "@score", "@severity", "@acknowledged", "@tags.now")
+    fields = [f'{{ key = "k{n}", from = "{source}", type = "{kind}" }}' for n, (source, kind) in enumerate((s, k) for s in anything for k in kinds)]
+    fields += [f'{{ key = "t{n}", from = "{source}" }}' for n, source in enumerate(typed)]
+    known = [f'{{ key = "{key}", from = "{source}", default = "{default}" }}' for key, source, default in (
+        ("src", "@label.site", "192.0.2.1"), ("dst", "@peer.ip", "::ffff:192.0.2.7"), ("smac", "@label.mac", "00:00:5e:00:53:01"), ("dvc", "@device.ipv6", "192.0.2.9"))]
+    labelled = ['{ key = "c6a3", label = "Destination IPv6 Address", from = "@peer.ip" }', '{ key = "cn1", label = "n^|=1", from = "@label.number" }',
+                '{ key = "cfp1", label = "f", from = "@score" }', '{ key = "cs1", label = "s", from = "@reason" }']
+    leef = ['{ key = "sev", from = "@label.number", default = "11" }', '{ key = "devTime", from = "@time" }', '{ key = "srcPort", from = "@peer.port" }']
+    cat = ['{ key = "cat", value = "ModelBreach" }']
+    for entries in (fields, known, known + labelled, cat + leef + fields, cat + known[:2] + leef):
+        yield "fields = [\n" + ",\n".join(['{ key = "externalId", from = "@pbid" }', *entries]) + "\n]\n"
+
+
 def config(example: str):
     """The example with its blanks filled in, by files of tests/fuzz/fuzz_config.cpp, and what people get wrong."""
     filled = re.sub(r'^(url|address|name) = ""', lambda m: f'{m[1]} = "{"https://d.example" if m[1] == "url" else "siem"}"', example, flags=re.M)
@@ -110,8 +128,10 @@ def main() -> None:
         b"HTTP/1.0 200 OK\r\n\r\n[1,2", b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 204 No\r\n\r\n"])
     write(target / "rules", [p.read_text() for p in sorted((ROOT / "mappings").glob("*.toml"))] + [
         "model,min_score,action,note\nA,0.5,,\n", '[forward]\nnever_tags = ["*"]\n', '[forward]\nalways_tags = ["x*"]\n', '[forward]\ncategories = ["Critical"]\n', "[forward]\nmin_priority = 3\n",
-        '[devices]\n"host:h*" = 0.2\n[models]\n"A*" = "never"\n'])
-    write(target / "fields", [p.read_text() for p in sorted((ROOT / "mappings" / "fields").glob("*.toml"))])
+        '[devices]\n"host:h*" = 0.2\n[models]\n"A*" = "never"\n', '[devices]\n"label:site=plant-*" = "never"\n"label:odd=*" = 0.2\n"label:tenant=acme" = "always"\n',
+        '[[throttle]]\nby = ["model", "device"]\nlimit = 2\nper = "1h"\n[[throttle]]\nby = ["master"]\nlimit = 5\nper = "90s"\nsummary = false\n',
+        '[models]\n"A*" = "always"\n[[throttle]]\nby = ["category"]\nlimit = 1\nper = "7d"\n'])
+    write(target / "fields", [*(p.read_text() for p in sorted((ROOT / "mappings" / "fields").glob("*.toml"))), *field_maps()])
     write(target / "relp", relp())
     write(target / "proxy", ["HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\nearly", "HTTP/1.0 407 Proxy Authentication Required\r\n\r\n",
                              "HTTP/1.1 502\r\n\r\n", "HTTP/1.1 200 OK\r\nX: " + "x" * 20_000, "220 mail.test ESMTP\r\n\r\n"])
