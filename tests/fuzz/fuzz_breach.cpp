@@ -668,6 +668,8 @@ private:
                 return l.is_object() && r.is_object() ? part(l.as_object(), r.as_object(), place::component)
                                                       : same(l, r);
             });
+        if (z.empty() != a.empty())
+            return false;  // one of each component is kept
         auto at = a.begin();
         return std::all_of(z.begin(), z.end(), [&](const auto& filter) {
             at = std::find_if(at, a.end(), [&](const auto& each) { return same(each, filter); });

@@ -45,7 +45,7 @@ def of_a_day(files):
 def tricky():
     """Breaches whose every string holds what some format has to touch, one kind of it each."""
     for text in ("a\\r\\nb\\rc\\nd", "a\x85b\u2028c\u2029d", " a\\u0000b\\tc\x7fd\x9fe ", "a^b|c=d key=e", 'a\\\\b\\\\n\\"\\\\', "a\\ud800b\\udc00c",
-                 "\u00e4\u20ac\U0001f600\u202e", "\u20ac" * 400, "  ", "saas::A:b^c=d"):
+                 "\u00e4\u20ac\U0001f600\u202e", "\u20ac" * 400, "  ", "saas::A:b^c=d", "^#~;!@$%& w=1 x.y-z=2 =3|"):
         model = (f'{{"name":"{text}::{text}","pid":"{text}","uuid":"{text}","category":"{text}","tags":["{text}","{text}"],"priority":3,"description":"{text}",'
                  f'"mitre":{{"techniques":["{text}"]}}}}')
         yield (f'{{"pbid":77,"time":1704100000000,"score":0.87,"breachUrl":"https://{text}","model":{{"then":{model},"now":{{}}}},"device":{{"did":1,"ip":"192.0.2.1",'
@@ -55,12 +55,15 @@ def tricky():
 
 
 def chosen(elements):
-    """Elements with what chooses options and decision behind them (chosen_by in tests/fuzz/fuzz_breach.cpp), each bit and value once."""
+    """Elements with what chooses options and decision behind them (chosen_by in tests/fuzz/fuzz_breach.cpp), each bit and value once. The last element has
+    every delimiter of LEEF in its strings."""
     flags = [bytes([1 << bit]) for bit in range(8)] + [b"\xff"]
-    delimiters = [bytes([0, n]) for n in range(10)] + [bytes([8, n]) for n in (1, 3)]
+    delimiters = [bytes([mask, n]) for n in range(10) for mask in (0, 8)]
     said = [bytes([1, 0, n, n]) for n in range(16)]
-    for number, choices in enumerate([*flags, *delimiters, *said]):
+    for number, choices in enumerate([*flags, *said]):
         yield elements[number * 7 % len(elements)].encode("utf-8", "surrogatepass") + choices
+    for choices in delimiters:
+        yield elements[-1].encode() + choices
 
 
 def field_maps():
@@ -132,6 +135,11 @@ def main() -> None:
         '[[throttle]]\nby = ["model", "device"]\nlimit = 2\nper = "1h"\n[[throttle]]\nby = ["master"]\nlimit = 5\nper = "90s"\nsummary = false\n',
         '[models]\n"A*" = "always"\n[[throttle]]\nby = ["category"]\nlimit = 1\nper = "7d"\n'])
     write(target / "fields", [*(p.read_text() for p in sorted((ROOT / "mappings" / "fields").glob("*.toml"))), *field_maps()])
+    write(target / "inventory", ["\ufeffowner;IP;Business Unit\r\nann;10.1.2.3;\"Sales; EMEA\"\r\nbob;2001:DB8::1;\r\n", "mac,owner\n00-00-5e-00-53-01,\"a \"\"b\"\"\nc\"\nzz,x\n",
+                                 "hostname,site\nPC-1.Example,plant-7\npc-1.example,other\n,z\n", "ip,owner\n10.0.0.1,ann,x\n10.0.0.2,\"" + "\u20ac" * 400 + '"\n',
+                                 "ip,own er,own er\n", 'ip,owner\n10.0.0.1,"ann\n'])
+    write(target / "listener", ["master=acme&limit=10000&model=Compliance+%2f%20*&since=-24h&rules=stage-2&format=leef&envelope=json&wait=60s&", "master=acme&after=MSA3NyBhY21l",
+                                "MSA3NyBhY21l", "MSA5MjIzMzcyMDM2ODU0Nzc1ODA3IGFjbWU", "master=a&since=2026-01-31T00:00:00Z&wait=5&format=cef", "master=a&master=b&model=%zz", "a=1&b&c&d=%ff"])
     write(target / "relp", relp())
     write(target / "proxy", ["HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\nearly", "HTTP/1.0 407 Proxy Authentication Required\r\n\r\n",
                              "HTTP/1.1 502\r\n\r\n", "HTTP/1.1 200 OK\r\nX: " + "x" * 20_000, "220 mail.test ESMTP\r\n\r\n"])
