@@ -128,7 +128,14 @@ struct inventory_reader
     bool read_header(const csv::record& row)
     {
         bool has_key = false;
-        std::size_t count = 0;
+        if (row.fields.size() > max_labels + 1)
+        {
+            report.error(row.line,
+                         "",
+                         "found " + std::to_string(row.fields.size()) +
+                             " columns; expected at most 32 beside the key");
+            return false;
+        }
         for (std::size_t i = 0; i < row.fields.size(); ++i)
         {
             std::string name(text::trim_blank(row.fields[i]));
@@ -147,17 +154,12 @@ struct inventory_reader
             else if (std::find(names.begin(), names.end(), name) != names.end())
                 report.error(row.line, name, "the column is there twice; expected one of that name");
             names.push_back(std::move(name));
-            ++count;
         }
         if (!has_key)
             report.error(row.line,
                          std::string(name_of(key)),
                          "the column is missing; expected a header with a column \"" +
                              std::string(name_of(key)) + "\", as key names it");
-        if (count > max_labels)
-            report.error(row.line,
-                         "",
-                         "found " + std::to_string(count) + " columns beside the key; expected at most 32");
         return !report.has_error();
     }
 

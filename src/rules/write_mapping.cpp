@@ -86,7 +86,8 @@ std::string value_of(const rule& r)
             what = limit_member(r.limit);
             break;
         case rule::action::none:
-            return "{ " + more.substr(2) + " }";
+            // A line with a note alone; notes are not kept, and an empty table is no line.
+            return more.empty() ? "{ note = \"\" }" : "{ " + more.substr(2) + " }";
     }
     return "{ " + what + more + " }";
 }

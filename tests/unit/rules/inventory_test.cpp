@@ -89,6 +89,14 @@ BOOST_AUTO_TEST_CASE(what_is_wrong_is_named_by_line)
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_header_of_too_many_columns_is_one_problem)
+{
+    const auto l = load_inventory_text("ip" + std::string(2'000'000, ',') + '\n', "a.csv", inventory_key::ip);
+    BOOST_TEST(!l.value);
+    BOOST_REQUIRE(l.problems.size() == 1u);
+    BOOST_TEST(l.problems[0].message == "found 2000001 columns; expected at most 32 beside the key");
+}
+
 BOOST_AUTO_TEST_CASE(a_bad_row_takes_no_other_with_it_and_many_are_summed_up)
 {
     std::string text = "ip,owner\n";

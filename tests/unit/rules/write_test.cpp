@@ -84,7 +84,11 @@ BOOST_AUTO_TEST_CASE(the_same_again)
     for (const auto& text : {std::string(every_kind),
                              std::string(),
                              std::string(builtin_mapping("mappings/stage-2.toml")),
-                             std::string("model,min_score,action,note\nA,0.5,,x\nB,,never,\n")})
+                             std::string("model,min_score,action,note\nA,0.5,,x\nB,,never,\n"),
+                             // Lines that say nothing, which is all that these have.
+                             std::string("model,min_score,action,note\nA,,,\n"),
+                             std::string("[models]\n\"A\" = { note = \"x\" }\n"),
+                             std::string("[devices]\n\"host:a\" = { note = \"x\" }\n")})
     {
         const auto before = rules_test::policy_of(text);
         const auto after = rules_test::policy_of(write_mapping(before, {}));
