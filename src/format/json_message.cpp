@@ -331,7 +331,7 @@ bool json_writer::special_member(std::string_view name, const json::value& v, pa
         url_done_ = true;
         return true;
     }
-    if (name == "device" && breach_->device && (native_ || v.is(json::kind::object)))
+    if (name == "device" && breach_->device && (brings_device() || v.is(json::kind::object)))
     {
         comma_and_name(name);
         object(brings_device() ? breach_->device : v, part::device);

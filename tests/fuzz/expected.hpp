@@ -338,14 +338,14 @@ inline int severity_of(const plain_decimal& score)
     return std::clamp(tenths, 1, 10);
 }
 
-/// As the message has it: the rules' severity wins, and what they held back has at most 3. "" where the score
-/// is not looked at here.
+/// As the message has it: the rules' severity wins, at least 1, and what they held back has at most 3. ""
+/// where the score is not looked at here.
 inline std::string severity_of(const breach& b, const setting& how)
 {
     const auto score = score_of(b);
     if (!how.severity && !score && b.score)
         return "";
-    const int said = how.severity ? *how.severity : score ? severity_of(*score) : 5;
+    const int said = how.severity ? std::max(*how.severity, 1) : score ? severity_of(*score) : 5;
     return std::to_string(how.forward ? said : std::min(said, 3));
 }
 

@@ -105,7 +105,7 @@ BOOST_AUTO_TEST_CASE(json_at_every_limit)
 
 BOOST_AUTO_TEST_CASE(json_of_the_api_keeps_the_device_of_a_component_that_is_left_out)
 {
-    for (const char* at_the_top : {"", R"(,"device":{})"})
+    for (const char* at_the_top : {"", R"(,"device":{})", R"(,"device":0)"})
     {
         std::string element =
             std::string(R"({"pbid":5)") + at_the_top +
@@ -118,9 +118,11 @@ BOOST_AUTO_TEST_CASE(json_of_the_api_keeps_the_device_of_a_component_that_is_lef
         o.max_message = 400;
         const auto b = read_breach(element + "]}");
         auto f = formatter_of(o);
-        const auto v = boost::json::parse(message_of(f, *b));
+        const auto message = message_of(f, *b);
+        const auto v = boost::json::parse(message);
         BOOST_TEST(object_at(v, "device").at("hostname").as_string() == "pc-7");
         BOOST_TEST(object_at(v, "device").at("ip").as_string() == "10.0.0.7");
+        BOOST_TEST(message.find("\"device\"") == message.rfind("\"device\""));
         BOOST_TEST(!v.as_object().contains("triggeredComponents"));
     }
 }
