@@ -14,8 +14,6 @@ namespace dtbridge::deliver
 namespace
 {
 
-/// Throttled breaches behind what is in flight; from then on the master waits for a confirmation.
-constexpr std::size_t most_remembered = 65536;
 constexpr std::int64_t sample_interval_ms = 60'000;
 /// Between looks whether a lease that ended was renewed.
 constexpr auto lapsed_wait = milliseconds(250);
@@ -48,7 +46,8 @@ awaitable<void> delivery::impl::deliver_from(std::shared_ptr<feed> m)
             co_await m->bell.wait(lapsed_wait);
             continue;
         }
-        if (m->throttled.size() >= most_remembered)
+        // What a break took back is remembered already, and adds nothing.
+        if (m->position >= m->counted && m->throttled.size() >= bounds.remembered)
         {
             co_await m->bell.wait(milliseconds(200));
             continue;

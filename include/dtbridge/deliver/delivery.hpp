@@ -58,6 +58,7 @@ struct limits
     std::size_t batch_bytes = 128u << 10;                         ///< about; one message may be longer
     std::size_t span_breaches = 128, span_bytes = 256u << 10;     ///< of one read of an archive
     std::size_t spans_at_once = 4;                                ///< in memory, over all masters
+    std::size_t remembered = 65536;  ///< of a master, throttled behind what is in flight; then it waits
     duration slow_read = std::chrono::seconds(1);  ///< from then on a read occupies none of spans_at_once
     duration first_retry = std::chrono::milliseconds(250), last_retry = std::chrono::seconds(30);
     duration proven = std::chrono::seconds(1);        ///< a connection that is up for that long works

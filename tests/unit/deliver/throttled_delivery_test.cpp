@@ -178,6 +178,29 @@ BOOST_AUTO_TEST_CASE(after_a_break_everything_is_decided_as_before_and_counted_o
     BOOST_TEST(held_by(s, 999) != "");
 }
 
+BOOST_AUTO_TEST_CASE(a_break_with_all_that_may_be_remembered_stops_no_master)
+{
+    stage s;
+    // Reset when as much is remembered as may be; and an end in order confirms at once.
+    stream_collector siem([](std::size_t n) {
+        test::habit h;
+        h.what = n == 0 ? test::habit::then::reset : test::habit::then::close;
+        h.after = 3;
+        h.before_reading = n == 0 ? 100ms : 0ms;
+        return h;
+    });
+    auto l = quick();
+    l.remembered = 100;
+    l.transport.stay_up = 10s;
+    deliver::delivery d(
+        s.ctx.get_executor(), settings_to({siem.port()}, transport::protocol::tcp, three_an_hour), 0, l);
+    s.fill("acme", 0, 1000);
+    d.add_master(s.shared("acme"), info("acme"));
+    s.play(d, {{[&] { return d.now().breaks > 0; }, {}}, {[&] { return d.now().lag == 0; }, {}}});
+    BOOST_TEST(d.now().throttled == 997);
+    BOOST_TEST(s.cursor("acme") == 1000);
+}
+
 BOOST_AUTO_TEST_CASE(a_reload_keeps_the_state_and_the_counters)
 {
     stage s;
