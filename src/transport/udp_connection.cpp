@@ -10,7 +10,6 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -23,7 +22,6 @@ namespace
 {
 
 constexpr duration no_deadline = std::chrono::hours(24 * 365);
-constexpr std::size_t most_at_once = 64;  // product.md 8
 
 awaitable<result<std::size_t>> wait_writable(asio::ip::udp::socket& socket)
 {
@@ -127,21 +125,11 @@ awaitable<outcome<send_report>> udp_connection::send(const batch& b)
             lapse();
             co_return *reason_;
         }
-        std::array<mmsghdr, most_at_once> heads{};
-        std::array<iovec, most_at_once> parts{};
-        const auto count = std::min(most_at_once, b.count() - next);
-        for (std::size_t i = 0; i < count; ++i)
+        // One datagram to a call: sendmmsg() answers how many went before an ICMP error and clears that.
+        const auto piece = b.piece(next);
+        if (::send(socket_.native_handle(), piece.data(), piece.size(), MSG_DONTWAIT) >= 0)
         {
-            const auto piece = b.piece(next + i);
-            parts[i] = iovec{const_cast<char*>(piece.data()), piece.size()};
-            heads[i].msg_hdr.msg_iov = &parts[i];
-            heads[i].msg_hdr.msg_iovlen = 1;
-        }
-        const int sent =
-            ::sendmmsg(socket_.native_handle(), heads.data(), static_cast<unsigned>(count), MSG_DONTWAIT);
-        if (sent > 0)
-        {
-            next += static_cast<std::size_t>(sent);
+            ++next;
             continue;
         }
         const int problem = errno;

@@ -54,7 +54,7 @@ struct limits
     std::size_t udp_window = 64;                                  ///< datagrams; product.md 8
     std::size_t relp_window = 1024;                               ///< messages without an answer
     transport::send_window::bounds kafka_window{4096, 8u << 20};  ///< librdkafka keeps them in memory
-    std::size_t batch_messages = 64;                              ///< at most; on UDP at most 64 anyway
+    std::size_t batch_messages = 64;                              ///< at most; product.md 8: on UDP 64
     std::size_t batch_bytes = 128u << 10;                         ///< about; one message may be longer
     std::size_t span_breaches = 128, span_bytes = 256u << 10;     ///< of one read of an archive
     std::size_t spans_at_once = 4;                                ///< in memory, over all masters

@@ -7,6 +7,10 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include <atomic>
+#include <functional>
+#include <thread>
+
 #include "support/collector.hpp"
 #include "support/run_coro.hpp"
 
@@ -29,7 +33,9 @@ struct seen
     clock_type::duration took{};
 };
 
-awaitable<seen> send_one_batch(std::uint16_t port, std::vector<std::string> messages)
+awaitable<seen> send_one_batch(std::uint16_t port,
+                               std::vector<std::string> messages,
+                               std::function<void()> before)
 {
     auto ex = co_await asio::this_coro::executor;
     transport::options o;
@@ -49,6 +55,8 @@ awaitable<seen> send_one_batch(std::uint16_t port, std::vector<std::string> mess
     for (const auto& m : messages)
         b.add(m);
     const auto from = clock_type::now();
+    if (before)
+        before();
     auto report = co_await c.send(b);
     if (report)
         s.undeliverable = report->undeliverable;
@@ -66,10 +74,10 @@ awaitable<seen> send_one_batch(std::uint16_t port, std::vector<std::string> mess
     co_return s;
 }
 
-seen run(std::uint16_t port, std::vector<std::string> messages)
+seen run(std::uint16_t port, std::vector<std::string> messages, std::function<void()> before = {})
 {
     asio::io_context ctx;
-    auto task = send_one_batch(port, std::move(messages));
+    auto task = send_one_batch(port, std::move(messages), std::move(before));
     return run_coro(ctx, std::move(task), 10s);
 }
 
@@ -97,6 +105,29 @@ BOOST_AUTO_TEST_CASE(a_port_that_nobody_listens_on_confirms_nothing)
     BOOST_REQUIRE(s.reason);
     BOOST_TEST((s.reason->code == asio::error::connection_refused));
     BOOST_TEST(s.reason->detail.find("nobody listens") != std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(a_port_that_opens_in_the_middle_of_a_batch_confirms_nothing_of_it)
+{
+    for (int attempt = 0; attempt < 5; ++attempt)
+    {
+        const auto port = test::unused_port();
+        std::unique_ptr<datagram_collector> siem;
+        std::atomic<bool> begun{false};
+        std::thread opener([&] {
+            while (!begun)
+                std::this_thread::yield();
+            siem = std::make_unique<datagram_collector>(port);
+        });
+        std::vector<std::string> messages(4000, "later");
+        messages.front() = "first";
+        const auto s = run(port, std::move(messages), [&] { begun = true; });
+        opener.join();
+        // Where the first one met nobody, its ICMP error came back before the next one went.
+        const auto got = siem->messages();
+        BOOST_TEST((s.confirmed == 0 || got.empty() || got.front() == "first"));
+        BOOST_TEST((s.confirmed > 0 || (s.reason && s.reason->code == asio::error::connection_refused)));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(what_no_datagram_can_carry_is_named_and_the_rest_goes)
