@@ -254,6 +254,9 @@ awaitable<void> delivery::impl::retire()
     }
     if (!sending && conn->now() != transport::connection::state::over)
         co_await conn->finish(milliseconds(250));
+    collect();
+    if (has_worked())
+        retry.succeeded();
     co_await disconnect();
 }
 
@@ -351,7 +354,7 @@ awaitable<void> delivery::impl::stay_connected()
     const bool in_order = why.code == asio::error::eof && flights.empty();
     const bool was_proven = proven && !in_vain;
     // One that carried something is made again at once, and so is one that nothing was asked of for long.
-    const bool worked = taken > 0 || (was_proven && clock::now() - connected_at >= bounds.lasting);
+    const bool worked = has_worked();
     if (!was_proven)
         connector->did_not_work();
     if (!in_order)

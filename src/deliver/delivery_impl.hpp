@@ -190,6 +190,12 @@ struct delivery::impl
     void take_off(flight f);
     /// Everything unconfirmed is for sending again.
     void start_again();
+    /// Whether the connection carried something, or was there for long and nothing was asked of it.
+    bool has_worked() const
+    {
+        const bool lasted = proven && clock::now() - connected_at >= bounds.lasting;
+        return taken > 0 || (lasted && flights.empty());
+    }
     /// Ends the present connection, broken or not.
     awaitable<void> disconnect();
     /// Sends nothing more and waits until what is in flight is confirmed.

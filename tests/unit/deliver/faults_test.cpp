@@ -303,6 +303,22 @@ BOOST_AUTO_TEST_CASE(a_first_address_that_breaks_every_connection_is_left)
     BOOST_TEST((set_of(pbids_of(good.messages())) == all_of(0, 99)));
 }
 
+BOOST_AUTO_TEST_CASE(a_first_address_that_breaks_makes_no_wait_longer_while_the_second_works)
+{
+    stage s;
+    stream_collector bad([](std::size_t) { return habit{.what = habit::then::reset, .after = 0}; });
+    stream_collector good;
+    auto l = quick();
+    l.last_retry = 30s;
+    l.first_again = l.proven = l.lasting = 10ms;
+    deliver::delivery d(s.ctx.get_executor(), settings_to({bad.port(), good.port()}), 0, l);
+    s.fill("acme", 0, 1);
+    d.add_master(s.shared("acme"), info("acme"));
+    // Waits that doubled would come to more than 20 s.
+    s.play(d, {{[&] { return bad.connections() >= 15; }, {}}});
+    BOOST_TEST(s.cursor("acme") == 1);
+}
+
 BOOST_AUTO_TEST_CASE(a_refused_udp_port_loses_nothing)
 {
     stage s;
