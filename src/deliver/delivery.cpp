@@ -405,12 +405,12 @@ void delivery::ring(std::string_view master)
 
 void delivery::reconfigure(settings s)
 {
-    if (!same_way(s.options.transport, impl_->connector->settings()))
-        impl_->other_way = true;
-    else
-        impl_->other_way = false;
+    impl_->other_way = !same_way(s.options.transport, impl_->connector->settings());
     impl_->take_over(std::move(s));
     impl_->conn_bell.ring();
+    // The new settings go only where they belong: who is about to send stops, or goes on after a reload back.
+    impl_->room.ring();
+    impl_->up_again.notify();
 }
 
 void delivery::enrich(std::string_view master, std::shared_ptr<const rules::inventory> with)

@@ -172,7 +172,8 @@ struct delivery::impl
 
     bool can_send() const
     {
-        return conn && conn->now() == transport::connection::state::up && !draining && !stopping;
+        return conn && conn->now() == transport::connection::state::up && !draining && !other_way &&
+               !stopping;
     }
     void failing(const failure& why);
     void proved_itself();

@@ -61,9 +61,10 @@ bool in_order(const std::vector<std::int64_t>& all)
 class mute_listener
 {
 public:
-    explicit mute_listener(int queue) : fd_(::socket(AF_INET, SOCK_STREAM, 0))
+    /// port 0: any.
+    explicit mute_listener(int queue, std::uint16_t port = 0) : fd_(::socket(AF_INET, SOCK_STREAM, 0))
     {
-        sockaddr_in any = loopback(0);
+        sockaddr_in any = loopback(port);
         socklen_t length = sizeof any;
         BOOST_REQUIRE(::bind(fd_, reinterpret_cast<const sockaddr*>(&any), length) == 0);
         BOOST_REQUIRE(::listen(fd_, queue) == 0);
@@ -317,6 +318,43 @@ BOOST_AUTO_TEST_CASE(a_first_address_that_breaks_makes_no_wait_longer_while_the_
     // Waits that doubled would come to more than 20 s.
     s.play(d, {{[&] { return bad.connections() >= 15; }, {}}});
     BOOST_TEST(s.cursor("acme") == 1);
+}
+
+BOOST_AUTO_TEST_CASE(while_the_first_address_is_tried_nothing_new_goes_over_the_old_connection)
+{
+    stage s;
+    const auto first = test::unused_port();
+    stream_collector second;
+    auto l = quick();
+    l.first_again = 1ms;
+    const auto with = settings_to({first, second.port()});
+    deliver::delivery d(s.ctx.get_executor(), with, 0, l);
+    s.fill("acme", 0, 10);
+    d.add_master(s.shared("acme"), info("acme"));
+    std::unique_ptr<mute_listener> mute;
+    int looks = 0;  // each is a turn of the loop, so that what was due before it was begun
+    s.play(d,
+           {{[&] { return d.now().confirmed == 10; },
+             [&] {
+                 mute = std::make_unique<mute_listener>(0, first);
+                 mute->fill();
+             }},
+            {[&] { return ++looks > 20; },
+             [&] {
+                 d.reconfigure(settings_to({test::unused_port()}));
+                 s.fill_later(d, "acme", 10, 10);
+                 looks = 0;
+             }},
+            {[&] { return d.now().lag == 10 && ++looks > 20; },
+             [&] {
+                 BOOST_TEST(second.count() == 10u);
+                 BOOST_TEST(d.now().connects == 1);
+                 // As it was: what waited for another connection goes on.
+                 d.reconfigure(with);
+             }},
+            {[&] { return d.now().confirmed == 20; }, {}}});
+    BOOST_TEST(second.count() == 20u);
+    BOOST_TEST(d.now().connects == 1);
 }
 
 BOOST_AUTO_TEST_CASE(a_refused_udp_port_loses_nothing)
