@@ -78,6 +78,7 @@ void delivery::impl::became_up()
     draining = false;
     connected_at = clock::now();
     first_again_at = connected_at + bounds.first_again;
+    look_up_at = connected_at + bounds.look_up;
     batch = transport::batch(transport::wire_of(connector->settings()));
     count.now = status::state::connected;
     count.connected_to = conn->peer();
@@ -335,9 +336,24 @@ awaitable<void> delivery::impl::stay_connected()
             }
             continue;
         }
+        const bool is_udp = connector->settings().kind == transport::protocol::udp;
+        if (is_udp && now >= look_up_at)
+        {
+            look_up_at = now + bounds.look_up;
+            const bool has_moved = co_await connector->has_moved();
+            if (has_moved)
+            {
+                log::info("deliver", name, "the name has another address now", {{"was", conn->peer()}});
+                co_await retire();
+                co_return;
+            }
+            continue;
+        }
         auto wait = until_rung;
+        if (is_udp)
+            wait = look_up_at - now;
         if (!proven)
-            wait = connected_at + bounds.proven - now;
+            wait = std::min(wait, connected_at + bounds.proven - now);
         if (connector->is_on_another())
             wait = std::min(wait, first_again_at - now);
         co_await conn_bell.wait(wait);

@@ -348,7 +348,7 @@ struct delivery::impl
     std::uint64_t feeds_made = 0;
     backoff retry;
     std::minstd_rand random;
-    clock::time_point connected_at{}, first_again_at{};
+    clock::time_point connected_at{}, first_again_at{}, look_up_at{};
     clock::time_point progress_at{};  // something was confirmed or passed over, or began to wait
     bool proven = false;
     bool woken = false;  // the present connection was made before its time, for what came

@@ -5,6 +5,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <utility>
@@ -151,6 +152,7 @@ struct connector::impl
                 name += " (" + text + ")";
             if (report)
                 report->address = net::endpoint_name{text, peer.port}.text();
+            in_use = text;
             co_return answer(std::unique_ptr<connection>(std::make_unique<udp_connection>(
                 std::move(socket), std::move(name), times, std::move(changed))));
         }
@@ -163,6 +165,7 @@ struct connector::impl
     address_order order;
     std::vector<std::size_t> turn;  // per address: which of its resolved addresses (UDP)
     std::size_t current = 0;
+    std::string in_use;  // the address that the last connection goes to (UDP)
     kafka_memory kafka;
     std::shared_ptr<net::tls_client> client;
     std::array<file_mark, 3> client_marks;
@@ -209,6 +212,17 @@ awaitable<outcome<std::unique_ptr<connection>>> connector::connect_first(notify 
 bool connector::is_on_another() const
 {
     return impl_->current != 0;
+}
+
+awaitable<bool> connector::has_moved()
+{
+    if (impl_->settings.kind != protocol::udp)
+        co_return false;
+    auto host = impl_->settings.addresses[impl_->current].host;
+    const auto found = co_await net::resolve(std::move(host), impl_->times.connect);
+    if (!found)
+        co_return false;
+    co_return std::find(found->begin(), found->end(), impl_->in_use) == found->end();
 }
 
 void connector::worked()

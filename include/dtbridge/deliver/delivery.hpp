@@ -64,6 +64,7 @@ struct limits
     duration proven = std::chrono::seconds(1);        ///< a connection that is up for that long works
     duration lasting = std::chrono::seconds(30);      ///< one that lasted so long is made again at once
     duration first_again = std::chrono::seconds(60);  ///< the first address, while another is in use
+    duration look_up = std::chrono::seconds(60);      ///< the name of a collector over UDP again
     duration lazy_commit = std::chrono::seconds(5);   ///< of cursors that only passed held-back breaches
     duration drain = std::chrono::seconds(2);         ///< stop(): for the write in progress
     duration finish = std::chrono::seconds(2);        ///< stop(): for the peer's end

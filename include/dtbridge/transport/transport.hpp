@@ -118,6 +118,9 @@ public:
 
     /// The last connection that was made is to another address than the first.
     bool is_on_another() const;
+    /// Whether the name no longer leads to where the last connection goes. Of UDP alone, which has no end of
+    /// its own that would tell; false while the name cannot be resolved.
+    awaitable<bool> has_moved();
     /// To tell the connector about the last connection it made: it carried messages or stayed up, or it ended
     /// before.
     void worked();

@@ -5,14 +5,18 @@
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include <dlfcn.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
+#include <string_view>
 
 #include "stage.hpp"
 
@@ -56,6 +60,10 @@ bool in_order(const std::vector<std::int64_t>& all)
     }
     return true;
 }
+
+const char* const moving_name = "siem.moves.test";
+std::atomic<const char*> leads_to{nullptr};  // null: the name does not exist
+std::atomic<int> lookups{0};
 
 /// Its kernel takes connections as long as there is room in its queue; nobody ever says a word on them.
 class mute_listener
@@ -114,6 +122,20 @@ const transport::protocol greetings[] = {
     transport::protocol::tcp, transport::protocol::tls, transport::protocol::relp};
 
 }  // namespace
+
+/// In the place of the C library's, for a name that a test moves.
+extern "C" int getaddrinfo(const char* host, const char* service, const addrinfo* hints, addrinfo** list)
+{
+    static const auto real = reinterpret_cast<decltype(&getaddrinfo)>(::dlsym(RTLD_NEXT, "getaddrinfo"));
+    if (host != nullptr && std::string_view(host) == moving_name)
+    {
+        ++lookups;
+        host = leads_to;
+        if (host == nullptr)
+            return EAI_NONAME;
+    }
+    return real(host, service, hints, list);
+}
 
 BOOST_TEST_DONT_PRINT_LOG_VALUE(transport::protocol)
 
@@ -355,6 +377,42 @@ BOOST_AUTO_TEST_CASE(while_the_first_address_is_tried_nothing_new_goes_over_the_
             {[&] { return d.now().confirmed == 20; }, {}}});
     BOOST_TEST(second.count() == 20u);
     BOOST_TEST(d.now().connects == 1);
+}
+
+BOOST_AUTO_TEST_CASE(over_udp_a_name_that_gets_another_address_is_followed)
+{
+    stage s;
+    datagram_collector siem;
+    auto with = settings_to({siem.port()}, transport::protocol::udp);
+    with.options.transport.addresses.front().host = moving_name;
+    auto l = quick();
+    l.look_up = 20ms;
+    leads_to = "127.0.0.1";
+    deliver::delivery d(s.ctx.get_executor(), with, 0, l);
+    s.fill("acme", 0, 1);
+    d.add_master(s.shared("acme"), info("acme"));
+    const auto is_at = [&](const char* address) {
+        return d.now().connected_to.find(address) != std::string::npos;
+    };
+    int looked_up = 0;
+    s.play(d,
+           {{[&] { return d.now().confirmed == 1; }, [&] { leads_to = "127.0.0.2"; }},
+            {[&] { return is_at("127.0.0.2"); },
+             [&] {
+                 leads_to = nullptr;
+                 looked_up = lookups;
+             }},
+            {[&] { return lookups > looked_up + 2; },
+             [&] {
+                 BOOST_TEST(is_at("127.0.0.2"));
+                 BOOST_TEST(d.now().connects == 2);
+                 leads_to = "127.0.0.1";
+             }},
+            {[&] { return is_at("127.0.0.1"); }, [&] { s.fill_later(d, "acme", 1, 9); }},
+            {[&] { return d.now().lag == 0 && d.now().confirmed == 10 && siem.count() == 10; }, {}}});
+    BOOST_TEST(d.now().connects == 3);
+    BOOST_TEST(d.now().breaks == 0);
+    BOOST_TEST(d.now().error == "");
 }
 
 BOOST_AUTO_TEST_CASE(a_refused_udp_port_loses_nothing)
