@@ -434,7 +434,7 @@ delivery::passage delivery::passage_of(std::string_view master, std::int64_t seq
     const auto at = impl_->feeds.find(master);
     if (at == impl_->feeds.end())
         return passage::never;
-    return at->second->has_cursor && seq <= at->second->done ? passage::passed : passage::not_yet;
+    return at->second->has_cursor && seq <= at->second->saved ? passage::passed : passage::not_yet;
 }
 
 bool delivery::has_forwarded(std::string_view master, const archived_breach& a, const breach& b) const

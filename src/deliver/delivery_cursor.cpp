@@ -110,7 +110,7 @@ awaitable<void> delivery::impl::open_cursor(std::shared_ptr<feed> m)
         m->retry.succeeded();
         limiter.restore(m->info.name, *windows);
         throttle_bell.ring();
-        m->position = m->done = m->counted = cursor->seq;
+        m->position = m->done = m->saved = m->counted = cursor->seq;
         m->began = cursor->first_ran(first_ran).value();
         m->has_cursor = true;
         if (m->lag() == 0)
@@ -150,6 +150,8 @@ awaitable<void> delivery::impl::save_cursor(std::shared_ptr<feed> m)
         auto work = std::move(m->unsaved.front());
         m->unsaved.pop_front();
         auto saved = co_await save(m, work);
+        if (saved)
+            m->saved = work.record.last_seq;
         if (m->dropped)
             m->unsaved.clear();
         if (saved || m->dropped)

@@ -90,6 +90,7 @@ struct feed
     std::int64_t began = 0;     // ms: the destination first ran then, as far as this archive is concerned
     std::int64_t position = 0;  // read up to here, what is in flight included
     std::int64_t done = 0;      // confirmed or passed over up to here
+    std::int64_t saved = 0;     // the archive's own cursor: what was withheld up to here is noted there
     std::int64_t counted = 0;   // decisions up to here are in the counters: a repeat is not counted twice
     std::int64_t too_long = 0;  // the same for what was too long for a datagram
     std::deque<remembered> throttled;  // of (done, counted], by seq

@@ -166,8 +166,8 @@ public:
     /// Breaches that retention dropped before this destination had them.
     void count_lost(std::int64_t breaches);
 
-    /// Whether this destination's cursor has passed that breach of a master. never: it does not get that
-    /// master's breaches.
+    /// Whether this destination's cursor, as it is saved, has passed that breach of a master: then the
+    /// archive knows whether it was withheld. never: it does not get that master's breaches.
     enum class passage { never, not_yet, passed };
     passage passage_of(std::string_view master, std::int64_t seq) const;
     /// Whether that breach of a master was sent to this destination because its policy, as it is now,

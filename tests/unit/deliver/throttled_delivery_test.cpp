@@ -229,6 +229,26 @@ BOOST_AUTO_TEST_CASE(a_reload_keeps_the_state_and_the_counters)
     BOOST_TEST(count_of(siem.messages(), "\"event\":\"throttled\"") == 1);
 }
 
+BOOST_AUTO_TEST_CASE(a_held_breach_has_passed_when_the_archive_knows_what_held_it)
+{
+    using passage = deliver::delivery::passage;
+    stage s;
+    stream_collector siem;
+    auto l = quick();
+    l.lazy_commit = 1h;
+    deliver::delivery d(
+        s.ctx.get_executor(), settings_to({siem.port()}, transport::protocol::tcp, three_an_hour), 0, l);
+    s.fill("acme", 0, 3);
+    d.add_master(s.shared("acme"), info("acme"));
+    s.play(d,
+           {{[&] { return (d.passage_of("acme", 3) == passage::passed); },
+             [&] { s.fill_later(d, "acme", 3, 1); }},
+            {[&] { return d.now().throttled == 1 && d.now().lag == 0; },
+             [&] { BOOST_TEST((d.passage_of("acme", 4) == passage::not_yet)); }}});
+    BOOST_TEST((d.passage_of("acme", 4) == passage::passed));
+    BOOST_TEST(held_by(s, 3) != "");
+}
+
 BOOST_AUTO_TEST_CASE(undeliverable_ones_are_noted_with_their_reason)
 {
     stage s;
