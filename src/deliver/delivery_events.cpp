@@ -122,11 +122,15 @@ awaitable<void> delivery::impl::send_event()
 
 std::int64_t delivery::impl::throttle_time() const
 {
-    const auto now = now_ms();
+    auto time = now_ms();
     for (const auto& [_, m] : feeds)
-        if (!m->has_cursor || m->position < m->store->last_seq())
-            return std::min(now, latest_created);
-    return now;
+    {
+        const bool is_behind = !m->has_cursor || m->position < m->store->last_seq();
+        const bool hangs = m->asked && clock::now() - *m->asked >= bounds.slow_read;
+        if (is_behind && !hangs && m->read_error.empty())
+            time = std::min(time, m->latest_created);
+    }
+    return time;
 }
 
 awaitable<void> delivery::impl::sum_up()

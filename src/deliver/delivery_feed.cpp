@@ -28,7 +28,9 @@ void delivery::impl::start(const std::shared_ptr<feed>& m)
 
 awaitable<void> delivery::impl::deliver_from(std::shared_ptr<feed> m)
 {
+    m->asked = clock::now();
     co_await open_cursor(m);
+    m->asked.reset();
     while (!is_ending(*m))
     {
         if (!can_send())
@@ -58,7 +60,9 @@ awaitable<void> delivery::impl::deliver_from(std::shared_ptr<feed> m)
         const auto at = epoch;
         const auto after = m->position;
         turn.lend_after(bounds.slow_read);
+        m->asked = clock::now();
         auto span = co_await m->store->read(after, bounds.span_breaches, bounds.span_bytes);
+        m->asked.reset();
         turn.keep();
         if (!span)
         {
@@ -202,7 +206,7 @@ bool delivery::impl::decide(
     feed& m, flight& f, const archived_breach& a, std::size_t place, std::int64_t created, bool fresh)
 {
     const auto& with = current->with;
-    latest_created = std::max(latest_created, created);
+    m.latest_created = std::max(m.latest_created, created);
     const auto known = rules::known_of(scratch, &m.info.labels, m.inventory.get());
     const auto said = with.policy->decide(scratch, known);
     const bool throttled =

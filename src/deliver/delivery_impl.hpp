@@ -93,7 +93,9 @@ struct feed
     std::int64_t saved = 0;     // the archive's own cursor: what was withheld up to here is noted there
     std::int64_t counted = 0;   // decisions up to here are in the counters: a repeat is not counted twice
     std::int64_t too_long = 0;  // the same for what was too long for a datagram
-    std::deque<remembered> throttled;  // of (done, counted], by seq
+    std::int64_t latest_created = 0;         // ms, of what was decided
+    std::optional<clock::time_point> asked;  // since when its archive is asked and has not answered
+    std::deque<remembered> throttled;        // of (done, counted], by seq
     std::shared_ptr<const rules::inventory> inventory;
     std::size_t in_flight = 0;
     flight* last = nullptr;  // its youngest flight
@@ -289,7 +291,8 @@ struct delivery::impl
     awaitable<void> send_events();
     /// The first of them; the lane is the caller's.
     awaitable<void> send_event();
-    /// The time by which windows end: behind on reading, that of the breaches that were seen last.
+    /// The time by which windows end: that of the breaches which the master that is furthest behind was seen
+    /// to have last. An archive that fails or hangs is not waited for.
     std::int64_t throttle_time() const;
     /// Tells, at most once, what was held back in windows that are over.
     awaitable<void> sum_up();
@@ -328,7 +331,6 @@ struct delivery::impl
     doorbell event_bell;
     doorbell throttle_bell;
     throttles limiter;
-    std::int64_t latest_created = 0;  // ms, of what was decided
     line_counts lines;
     std::int64_t sampled_at = 0;                  // ms
     std::deque<format::formatter::event> events;  // that were announced and not sent yet

@@ -108,6 +108,32 @@ BOOST_AUTO_TEST_CASE(what_is_over_the_limit_is_noted_and_summed_up)
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_master_that_is_behind_has_one_summary_for_a_window_whatever_others_are_at)
+{
+    stage s;
+    stream_collector siem;
+    auto l = quick();
+    l.slow_read = 50ms;
+    deliver::delivery d(s.ctx.get_executor(),
+                        settings_to({siem.port()},
+                                    transport::protocol::tcp,
+                                    "[[throttle]]\nby = [\"master\"]\nlimit = 3\nper = \"1h\"\n"),
+                        0,
+                        l);
+    s.fill("live", 0, 1, "0.5", 0, now_ms());
+    s.fill("hangs", 0, 1);
+    for (const auto* m : {"acme", "hangs", "live"})
+        d.add_master(s.shared(m), info(m));
+    s.store("hangs").hang_reads = true;
+    s.play(d,
+           {{[&] { return d.now().confirmed == 1; }, [&] { s.fill_later(d, "acme", 0, 2000); }},
+            {[&] { return d.now().throttled == 1997 && d.now().events >= 1; },
+             [&] { s.store("hangs").release(); }},
+            {[&] { return d.now().lag == 0; }, {}}});
+    BOOST_TEST(d.now().events == 1);
+    BOOST_TEST(count_of(siem.messages(), "1997 breaches") == 1);
+}
+
 BOOST_AUTO_TEST_CASE(a_restart_neither_forgets_nor_tells_twice)
 {
     stage s;
