@@ -99,6 +99,16 @@ awaitable<void> service::impl::open_master(std::string name)
 {
     const auto formerly = masters.at(name).options.formerly;
     const auto lease = masters.at(name).lease;
+    // The bridges' own wait for an old name looks at more than this.
+    if (!bridges && masters.contains(formerly))
+    {
+        auto words = "its archive is still open as that of master " + formerly + ", whose poller did not end";
+        auto& waits = masters.at(name);
+        if (waits.error != words)
+            log::error("archive", name, words, {{"next", "tried again every minute"}});
+        waits.error = std::move(words);
+        co_return;
+    }
     auto opened = co_await archive::open(*pool, name, formerly, lease);
     // A reload may have come in between, or the lease have gone; stop() may have closed the others already.
     const auto at = masters.find(name);
@@ -162,7 +172,7 @@ void service::impl::start_poller(master& m)
     polls.spawn(m.options.name, m.poller->run());
 }
 
-/// False where it did not end: then it must not be replaced.
+/// False where it did not end: then it must not be replaced yet; reopen_masters() goes on when it has ended.
 awaitable<bool> service::impl::stop_poller(std::string name)
 {
     polls.cancel(name);
@@ -171,6 +181,15 @@ awaitable<bool> service::impl::stop_poller(std::string name)
     if (!ended)
         log::error("poll", name, "the poller did not end within 30 s; its archive's disk may hang");
     co_return ended;
+}
+
+/// What a reload takes away, once nothing polls it any more.
+awaitable<void> service::impl::finish_master(std::string name)
+{
+    auto old = masters.extract(name);
+    old.mapped().poller.reset();
+    if (old.mapped().store)
+        co_await old.mapped().store->close();
 }
 
 /// Adds a master's archive to a delivery, where the destination wants it and the archive is there.
@@ -274,7 +293,8 @@ void service::impl::news(const std::string& name)
 }
 
 /// Archives that could not be opened, connections that could not be made and destinations that could not be
-/// started are tried again.
+/// started are tried again. So is what a reload could not do for a poller that did not end in time: to start
+/// it anew, or to take its master away.
 awaitable<void> service::impl::reopen_masters()
 {
     asio::steady_timer timer(ex);
@@ -282,11 +302,22 @@ awaitable<void> service::impl::reopen_masters()
     {
         timer.expires_after(reopen_interval);
         co_await timer.async_wait(asio::use_awaitable);
-        std::vector<std::string> names;
+        std::vector<std::string> gone, names;
         for (const auto& [name, m] : masters)
         {
-            if (!m.error.empty())
+            const bool wanted = std::any_of(config.masters.begin(),
+                                            config.masters.end(),
+                                            [&name = name](const auto& c) { return c.name == name; });
+            if (!wanted)
+                gone.push_back(name);
+            else if (!m.error.empty() || (works_for(m) && !paused && !polls.has(name)))
                 names.push_back(name);
+        }
+        // First: one of the others may be waiting for the archive of its old name.
+        for (const auto& name : gone)
+        {
+            if (!polls.has(name))
+                co_await finish_master(name);
         }
         for (const auto& name : names)
         {
@@ -610,12 +641,8 @@ awaitable<void> service::impl::apply(config::configuration next)
     {
         log::info("poll", name, "no longer configured; its archive stays");
         const auto ended = co_await stop_poller(name);
-        if (!ended)
-            continue;
-        auto old = masters.extract(name);
-        old.mapped().poller.reset();
-        if (old.mapped().store)
-            co_await old.mapped().store->close();
+        if (ended)
+            co_await finish_master(name);
     }
 
     config = std::move(next);

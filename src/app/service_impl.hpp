@@ -75,6 +75,7 @@ struct service::impl
     awaitable<void> open_master(std::string name);
     void start_poller(master& m);
     awaitable<bool> stop_poller(std::string name);
+    awaitable<void> finish_master(std::string name);
     outcome<bool> start_destination(const config::destination& d);
     void start_or_say(const config::destination& d);
     awaitable<void> stop_destination(std::string name);
