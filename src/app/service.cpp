@@ -292,130 +292,139 @@ void service::impl::news(const std::string& name)
         d.delivery->ring(name);
 }
 
+/// Begins the rounds that are due. Each is a task that ends, so that a reload waits for one and nothing has
+/// to be started again after it, however long that one takes.
+void service::impl::begin_rounds()
+{
+    if (reloading || stopping)
+        return;
+    const auto now = std::chrono::steady_clock::now();
+    const auto begin = [&](const char* name, auto& next, auto interval, awaitable<void> (impl::*round)()) {
+        const bool runs = others.has(name);
+        if (!runs && now < next)
+            return;
+        next = now + interval;  // of one that takes long: from its end on
+        if (!runs)
+            others.spawn(name, (this->*round)());
+    };
+    begin("reopen", next_reopen, reopen_interval, &impl::reopen_masters);
+    begin("space", next_space, space_interval, &impl::keep_space);
+}
+
 /// Archives that could not be opened, connections that could not be made and destinations that could not be
 /// started are tried again. So is what a reload could not do for a poller that did not end in time: to start
-/// it anew, or to take its master away.
+/// it anew, or to take its master away. Gives way to a reload.
 awaitable<void> service::impl::reopen_masters()
 {
-    asio::steady_timer timer(ex);
-    for (;;)
+    std::vector<std::string> gone, names;
+    for (const auto& [name, m] : masters)
     {
-        timer.expires_after(reopen_interval);
-        co_await timer.async_wait(asio::use_awaitable);
-        std::vector<std::string> gone, names;
-        for (const auto& [name, m] : masters)
-        {
-            const bool wanted = std::any_of(config.masters.begin(),
-                                            config.masters.end(),
-                                            [&name = name](const auto& c) { return c.name == name; });
-            if (!wanted)
-                gone.push_back(name);
-            else if (!m.error.empty() || (works_for(m) && !paused && !polls.has(name)))
-                names.push_back(name);
-        }
-        // First: one of the others may be waiting for the archive of its old name.
-        for (const auto& name : gone)
-        {
-            if (!polls.has(name))
-                co_await finish_master(name);
-        }
-        for (const auto& name : names)
-        {
-            const auto m = masters.find(name);
-            if (m == masters.end())
-                continue;
-            if (works_for(m->second) && !paused && !polls.has(name))
-                start_poller(m->second);
-            else if (!m->second.store && !bridges)
-                co_await open_master(name);
-        }
-        for (const auto& d : config.destinations)
-        {
-            if (!destinations.contains(d.options.name))
-                start_or_say(d);
-        }
+        const bool wanted = std::any_of(config.masters.begin(),
+                                        config.masters.end(),
+                                        [&name = name](const auto& c) { return c.name == name; });
+        if (!wanted)
+            gone.push_back(name);
+        else if (!m.error.empty() || (works_for(m) && !paused && !polls.has(name)))
+            names.push_back(name);
+    }
+    // First: one of the others may be waiting for the archive of its old name.
+    for (const auto& name : gone)
+    {
+        if (reloading)
+            co_return;
+        if (!polls.has(name))
+            co_await finish_master(name);
+    }
+    for (const auto& name : names)
+    {
+        if (reloading)
+            co_return;
+        const auto m = masters.find(name);
+        if (m == masters.end())
+            continue;
+        if (works_for(m->second) && !paused && !polls.has(name))
+            start_poller(m->second);
+        else if (!m->second.store && !bridges)
+            co_await open_master(name);
+    }
+    if (reloading)
+        co_return;
+    for (const auto& d : config.destinations)
+    {
+        if (!destinations.contains(d.options.name))
+            start_or_say(d);
     }
 }
 
 /// Retention every hour, and every minute a look at whether there is room at all.
 awaitable<void> service::impl::keep_space()
 {
-    asio::steady_timer timer(ex);
-    auto next_pass = std::chrono::steady_clock::now() + space_interval;
-    bool was_full = false;
-    for (;;)
-    {
-        timer.expires_after(space_interval);
-        co_await timer.async_wait(asio::use_awaitable);
-        const auto free = free_bytes(config.service.state_dir);
-        const bool tight = (free >= 0 && static_cast<std::uint64_t>(free) < config.archive.min_free) ||
-                           static_cast<std::uint64_t>(stored_bytes()) > config.archive.max_size;
-        if (!tight && !was_full && std::chrono::steady_clock::now() < next_pass)
-            continue;
-        next_pass = std::chrono::steady_clock::now() + retention_interval;
+    const auto free = free_bytes(config.service.state_dir);
+    const bool tight = (free >= 0 && static_cast<std::uint64_t>(free) < config.archive.min_free) ||
+                       static_cast<std::uint64_t>(stored_bytes()) > config.archive.max_size;
+    if (!tight && !was_full && std::chrono::steady_clock::now() < next_pass)
+        co_return;
+    next_pass = std::chrono::steady_clock::now() + retention_interval;
 
-        std::vector<std::shared_ptr<archive>> archives;
-        for (const auto& [name, m] : masters)
-        {
-            if (works_for(m))
-                archives.push_back(m.store);
-        }
-        retention_rules rules;
-        rules.archive = config.archive;
-        rules.state_dir = config.service.state_dir;
-        for (const auto& [name, d] : destinations)
-            rules.destinations.push_back({name, d.config.options.hold, d.config.options.masters});
-        auto kept = archives;
-        auto report = co_await keep_retention(std::move(archives), std::move(rules), now_ms());
-        for (const auto& a : kept)
-        {
-            auto found = co_await a->facts();
-            if (found)
-                stored[a->master()] = *found;
-        }
-        if (report.dropped > 0)
-            log::info(
-                "archive", "", "retention dropped breaches", {{"count", std::to_string(report.dropped)}});
-        for (const auto& [name, count] : report.lost)
-        {
+    std::vector<std::shared_ptr<archive>> archives;
+    for (const auto& [name, m] : masters)
+    {
+        if (works_for(m))
+            archives.push_back(m.store);
+    }
+    retention_rules rules;
+    rules.archive = config.archive;
+    rules.state_dir = config.service.state_dir;
+    for (const auto& [name, d] : destinations)
+        rules.destinations.push_back({name, d.config.options.hold, d.config.options.masters});
+    auto kept = archives;
+    auto report = co_await keep_retention(std::move(archives), std::move(rules), now_ms());
+    for (const auto& a : kept)
+    {
+        auto found = co_await a->facts();
+        if (found)
+            stored[a->master()] = *found;
+    }
+    if (report.dropped > 0)
+        log::info("archive", "", "retention dropped breaches", {{"count", std::to_string(report.dropped)}});
+    for (const auto& [name, count] : report.lost)
+    {
+        log::error("archive",
+                   name,
+                   "breaches were dropped that this destination had not got; they are counted lost",
+                   {{"count", std::to_string(count)}});
+        if (const auto d = destinations.find(name); d != destinations.end())
+            d->second.delivery->count_lost(count);
+    }
+    for (const auto& e : report.errors)
+        log::error("archive", "", e);
+    if (report.full != was_full)
+    {
+        if (report.full)
             log::error("archive",
-                       name,
-                       "breaches were dropped that this destination had not got; they are counted lost",
-                       {{"count", std::to_string(count)}});
-            if (const auto d = destinations.find(name); d != destinations.end())
-                d->second.delivery->count_lost(count);
-        }
-        for (const auto& e : report.errors)
-            log::error("archive", "", e);
-        if (report.full != was_full)
+                       "",
+                       "the archive is full: over max_size, or less than min_free is left on the file system",
+                       {{"bytes", std::to_string(report.bytes)}, {"free", std::to_string(report.free)}});
+        else
+            log::info("archive", "", "the archive has room again");
+        was_full = report.full;
+    }
+    const bool pause = report.full && config.archive.pause_when_full;
+    if (pause != paused)
+    {
+        paused = pause;
+        std::vector<std::string> names;
+        for (const auto& [name, m] : masters)
+            names.push_back(name);
+        for (const auto& name : names)
         {
-            if (report.full)
-                log::error(
-                    "archive",
-                    "",
-                    "the archive is full: over max_size, or less than min_free is left on the file system",
-                    {{"bytes", std::to_string(report.bytes)}, {"free", std::to_string(report.free)}});
-            else
-                log::info("archive", "", "the archive has room again");
-            was_full = report.full;
-        }
-        const bool pause = report.full && config.archive.pause_when_full;
-        if (pause != paused)
-        {
-            paused = pause;
-            std::vector<std::string> names;
-            for (const auto& [name, m] : masters)
-                names.push_back(name);
-            for (const auto& name : names)
-            {
-                const auto m = masters.find(name);
-                if (m == masters.end() || !works_for(m->second))
-                    continue;
-                if (pause)
-                    co_await stop_poller(name);
-                else if (!polls.has(name))
-                    start_poller(m->second);
-            }
+            const auto m = masters.find(name);
+            if (m == masters.end() || !works_for(m->second))
+                continue;
+            if (pause)
+                co_await stop_poller(name);
+            else if (!polls.has(name))
+                start_poller(m->second);
         }
     }
 }
@@ -589,8 +598,9 @@ awaitable<void> service::impl::apply(config::configuration next)
         wanted_destinations[d.options.name] = &d;
 
     // Two objects of one archive must never be: what opens archives again pauses.
-    others.cancel("reopen");
-    co_await others.join("reopen", 30s);
+    const auto opened = co_await others.join("reopen", 30s);
+    if (!opened)
+        log::error("archive", "", "an archive was not opened within 30 s; its disk may hang");
 
     // What goes: destinations first, so that none of them reads an archive that is closed.
     std::vector<std::string> gone;
@@ -683,8 +693,6 @@ awaitable<void> service::impl::apply(config::configuration next)
     co_await renew_listener(before);
     if (!control)
         start_control();
-    if (!others.has("reopen"))
-        others.spawn("reopen", reopen_masters());
 }
 
 awaitable<void> service::impl::stop()
@@ -778,9 +786,9 @@ awaitable<void> service::impl::start_rest()
                 "service", "", o + " is no longer configured; its state stays until `dtbridge forget`");
     }
     start_listener();
-    others.spawn("reopen", reopen_masters());
+    next_reopen = std::chrono::steady_clock::now() + reopen_interval;
+    next_space = next_pass = std::chrono::steady_clock::now() + space_interval;
     others.spawn("updates", send_updates());
-    others.spawn("space", keep_space());
     others.spawn("enrich", keep_enriched());
     others.spawn("lines", keep_line_counts());
     others.spawn("facts", keep_facts());

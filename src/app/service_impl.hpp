@@ -107,6 +107,7 @@ struct service::impl
     awaitable<outcome<std::shared_ptr<archive>>> readable_archive(std::string name);
 
     // Run
+    void begin_rounds();
     awaitable<void> reopen_masters();
     awaitable<void> keep_space();
     awaitable<void> keep_enriched();
@@ -223,7 +224,9 @@ struct service::impl
     bool reload_failed = false;
     notifier notify;
     std::int64_t started = now_ms();
-    bool paused = false;  ///< when_full = "pause" and it is full
+    std::chrono::steady_clock::time_point next_reopen, next_space, next_pass;  ///< when rounds are due
+    bool was_full = false;  ///< the archive, when retention last looked
+    bool paused = false;    ///< when_full = "pause" and it is full
     bool failed = false;
     bool starting = false, stopping = false;
     bool reload_wanted = false, reloading = false;

@@ -386,6 +386,7 @@ awaitable<void> service::impl::watch()
     auto next_disk = clock::now(), next_facts = clock::now();
     for (;;)
     {
+        begin_rounds();
         beat();
         watch_masters();
         if (clock::now() >= next_facts)
