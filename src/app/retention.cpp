@@ -18,13 +18,21 @@ std::int64_t free_bytes(const std::string& folder)
 namespace
 {
 
-/// A destination that is gone, or that no longer gets this master's breaches, lacks nothing.
-bool is_waiting(const retention_rules& rules, const std::string& master, const std::string& destination)
+bool gets(const retention_rules::waiting& d, const std::string& master)
 {
-    return std::any_of(rules.destinations.begin(), rules.destinations.end(), [&](const auto& d) {
-        return d.destination == destination &&
-               std::find(d.masters.begin(), d.masters.end(), master) != d.masters.end();
-    });
+    return std::find(d.masters.begin(), d.masters.end(), master) != d.masters.end();
+}
+
+/// Whose cursor this is. Null: a destination that is gone, or that no longer gets this master's breaches,
+/// lacks nothing.
+const retention_rules::waiting* owner_of(const std::string& cursor,
+                                         const std::string& master,
+                                         const retention_rules& rules)
+{
+    for (const auto& d : rules.destinations)
+        if ((d.destination == cursor || d.formerly == cursor) && gets(d, master))
+            return &d;
+    return nullptr;
 }
 
 /// The archive counts for every cursor it has; what an orphaned one lacked is nobody's loss.
@@ -33,14 +41,16 @@ void add_lost(retention_report& report,
               const std::string& master,
               const std::vector<std::pair<std::string, std::int64_t>>& lost)
 {
-    for (const auto& [destination, count] : lost)
+    for (const auto& [cursor, count] : lost)
     {
-        if (!is_waiting(rules, master, destination))
+        const auto* owner = owner_of(cursor, master, rules);
+        if (owner == nullptr)
             continue;
-        auto at = std::find_if(
-            report.lost.begin(), report.lost.end(), [&](const auto& l) { return l.first == destination; });
+        auto at = std::find_if(report.lost.begin(), report.lost.end(), [&](const auto& l) {
+            return l.first == owner->destination;
+        });
         if (at == report.lost.end())
-            report.lost.emplace_back(destination, count);
+            report.lost.emplace_back(owner->destination, count);
         else
             at->second += count;
     }
@@ -95,22 +105,55 @@ awaitable<std::int64_t> excess(const std::vector<std::shared_ptr<archive>>& arch
     co_return over;
 }
 
-/// Cursors of the destinations that get this master's breaches; others hold nothing back.
+/// How far a destination has come. One without a cursor lacks everything: it is about to start, or could not.
+archive_cursor cursor_of(const retention_rules::waiting& d, const std::vector<archive_cursor>& known)
+{
+    const auto named = [&known](const std::string& name) {
+        return std::find_if(
+            known.begin(), known.end(), [&name](const auto& c) { return c.destination == name; });
+    };
+    auto at = named(d.destination);
+    if (at == known.end())
+        at = named(d.formerly);
+    if (at != known.end())
+        return *at;
+    archive_cursor none;
+    none.destination = d.destination;
+    return none;
+}
+
+/// Of the destinations that get this master's breaches; others hold nothing back.
 awaitable<std::vector<archive_cursor>> cursors_of(std::shared_ptr<archive> a, const retention_rules& rules)
 {
     auto all = co_await a->cursors();
-    std::vector<archive_cursor> kept;
-    if (!all)
-        co_return kept;
-    for (auto& c : *all)
+    std::vector<archive_cursor> known, kept;
+    if (all)
+        known = std::move(*all);
+    for (const auto& d : rules.destinations)
     {
-        if (is_waiting(rules, a->master(), c.destination))
-            kept.push_back(std::move(c));
+        if (gets(d, a->master()))
+            kept.push_back(cursor_of(d, known));
     }
     co_return kept;
 }
 
+bool has_to_give_way(const retention_rules& rules, retention_report& report)
+{
+    report.gave_way = report.gave_way || (rules.give_way && rules.give_way());
+    return report.gave_way;
+}
+
 }  // namespace
+
+retention_rules retention_rules_of(const config::configuration& c)
+{
+    retention_rules rules;
+    rules.archive = c.archive;
+    rules.state_dir = c.service.state_dir;
+    for (const auto& d : c.destinations)
+        rules.destinations.push_back({d.options.name, d.options.hold, d.options.masters, d.options.formerly});
+    return rules;
+}
 
 awaitable<retention_report> keep_retention(std::vector<std::shared_ptr<archive>> archives,
                                            retention_rules rules,
@@ -131,6 +174,8 @@ awaitable<retention_report> keep_retention(std::vector<std::shared_ptr<archive>>
     holds.erase(std::unique(holds.begin(), holds.end()), holds.end());
     for (const auto& a : archives)
     {
+        if (has_to_give_way(rules, report))
+            co_return report;
         auto cursors = co_await cursors_of(a, rules);
         retention_order by_age;
         by_age.older_than = too_old;
@@ -142,9 +187,7 @@ awaitable<retention_report> keep_retention(std::vector<std::shared_ptr<archive>>
             expired.older_than = too_old - hold.count();
             for (const auto& c : cursors)
             {
-                const auto& d = *std::find_if(rules.destinations.begin(),
-                                              rules.destinations.end(),
-                                              [&](const auto& w) { return w.destination == c.destination; });
+                const auto& d = *owner_of(c.destination, a->master(), rules);
                 if (!d.hold || *d.hold > hold)
                     expired.keep_for.push_back(c);
             }
@@ -171,6 +214,8 @@ awaitable<retention_report> keep_retention(std::vector<std::shared_ptr<archive>>
         {
             if (over <= 0)
                 break;
+            if (has_to_give_way(rules, report))
+                co_return report;
             if (facts[i].breaches == 0)
                 continue;
             auto cursors = co_await cursors_of(archives[i], rules);

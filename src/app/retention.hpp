@@ -3,6 +3,7 @@
 /// Keeps the archives inside [archive]: retention, max_size over all masters, min_free of the file system.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,9 +25,14 @@ struct retention_rules
         std::string destination;
         std::optional<std::chrono::milliseconds> hold;  ///< nothing: waits until the archive is full
         std::vector<std::string> masters;               ///< whose breaches it gets
+        std::string formerly = {};                      ///< its cursors may still have this name
     };
     std::vector<waiting> destinations;
+    std::function<bool()> give_way = {};  ///< asked now and then; true ends the pass where it is
 };
+
+/// Waits for every destination that is configured, whether it runs or not.
+retention_rules retention_rules_of(const config::configuration& c);
 
 struct retention_report
 {
@@ -35,6 +41,7 @@ struct retention_report
     std::int64_t bytes = 0;                                  ///< of all archives afterwards
     std::int64_t free = 0;                                   ///< of the file system afterwards
     bool full = false;                                       ///< still over max_size or under min_free
+    bool gave_way = false;            ///< it was ended; bytes, free and full were not looked at
     std::vector<std::string> errors;  ///< one sentence per archive that could not be pruned
 };
 

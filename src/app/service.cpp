@@ -356,7 +356,8 @@ awaitable<void> service::impl::reopen_masters()
     }
 }
 
-/// Retention every hour, and every minute a look at whether there is room at all.
+/// Retention every hour, and every minute a look at whether there is room at all. Gives way to a reload,
+/// whose rules it does not know.
 awaitable<void> service::impl::keep_space()
 {
     const auto free = free_bytes(config.service.state_dir);
@@ -372,11 +373,8 @@ awaitable<void> service::impl::keep_space()
         if (works_for(m))
             archives.push_back(m.store);
     }
-    retention_rules rules;
-    rules.archive = config.archive;
-    rules.state_dir = config.service.state_dir;
-    for (const auto& [name, d] : destinations)
-        rules.destinations.push_back({name, d.config.options.hold, d.config.options.masters});
+    auto rules = retention_rules_of(config);
+    rules.give_way = [this] { return reloading; };
     auto kept = archives;
     auto report = co_await keep_retention(std::move(archives), std::move(rules), now_ms());
     for (const auto& a : kept)
@@ -398,6 +396,11 @@ awaitable<void> service::impl::keep_space()
     }
     for (const auto& e : report.errors)
         log::error("archive", "", e);
+    if (report.gave_way)
+    {
+        next_pass = std::chrono::steady_clock::now();
+        co_return;
+    }
     if (report.full != was_full)
     {
         if (report.full)
@@ -409,23 +412,22 @@ awaitable<void> service::impl::keep_space()
             log::info("archive", "", "the archive has room again");
         was_full = report.full;
     }
-    const bool pause = report.full && config.archive.pause_when_full;
-    if (pause != paused)
+    paused = report.full && config.archive.pause_when_full;
+    std::vector<std::string> names;
+    for (const auto& [name, m] : masters)
+        names.push_back(name);
+    // All of them, as the last round may have had to give way.
+    for (const auto& name : names)
     {
-        paused = pause;
-        std::vector<std::string> names;
-        for (const auto& [name, m] : masters)
-            names.push_back(name);
-        for (const auto& name : names)
-        {
-            const auto m = masters.find(name);
-            if (m == masters.end() || !works_for(m->second))
-                continue;
-            if (pause)
-                co_await stop_poller(name);
-            else if (!polls.has(name))
-                start_poller(m->second);
-        }
+        if (reloading)
+            co_return;
+        const auto m = masters.find(name);
+        if (m == masters.end() || !works_for(m->second) || polls.has(name) != paused)
+            continue;
+        if (paused)
+            co_await stop_poller(name);
+        else
+            start_poller(m->second);
     }
 }
 
@@ -601,6 +603,14 @@ awaitable<void> service::impl::apply(config::configuration next)
     const auto opened = co_await others.join("reopen", 30s);
     if (!opened)
         log::error("archive", "", "an archive was not opened within 30 s; its disk may hang");
+    // Nor may retention drop by the old rules what is lacked by the new ones.
+    std::string space("space");
+    const auto pruned = co_await others.join(std::move(space), 30s);
+    if (!pruned)
+    {
+        log::error("archive", "", "retention did not give way within 30 s; an archive's disk may hang");
+        others.cancel("space");
+    }
 
     // What goes: destinations first, so that none of them reads an archive that is closed.
     std::vector<std::string> gone;

@@ -160,6 +160,48 @@ BOOST_AUTO_TEST_CASE(retention_waits_for_no_destination_that_does_not_get_this_m
     BOOST_TEST(s.left(a) == 0);
 }
 
+BOOST_AUTO_TEST_CASE(retention_waits_for_every_destination_that_is_configured_whether_it_runs_or_not)
+{
+    stage s;
+    const auto a = s.add("acme", 5, 1000 * day);
+    config::configuration c;
+    auto& d = c.destinations.emplace_back().options;
+    d.masters = {"acme"};
+    d.hold = 30 * 24h;
+    const auto keep = [&](std::int64_t now) {
+        auto r = s.rules(app::retention_rules_of(c).destinations);
+        return s.keep(std::move(r), now);
+    };
+    // Its cursor has the old name until it starts, and is its own.
+    d.name = "renamed";
+    d.formerly = "siem";
+    BOOST_TEST(keep(1119 * day).dropped == 0);
+    // It has no cursor until it starts.
+    d.name = "new";
+    d.formerly.clear();
+    BOOST_TEST(keep(1119 * day).dropped == 0);
+    BOOST_TEST(s.left(a) == 5);
+    d.name = "renamed";
+    d.formerly = "siem";
+    const auto late = keep(1121 * day);
+    BOOST_TEST(late.dropped == 5);
+    BOOST_TEST((late.lost == lost{{"renamed", 5}}));
+}
+
+BOOST_AUTO_TEST_CASE(a_pass_that_gives_way_drops_nothing_more_and_tells_what_it_dropped)
+{
+    stage s;
+    s.add("behind", 5, 1000 * day);
+    const auto passed = s.add("passed", 5, 1000 * day);
+    auto r = s.rules({{"lake", {}, {}}});
+    int asked = 0;
+    r.give_way = [&asked] { return ++asked > 1; };
+    const auto report = s.keep(r, 1091 * day);
+    BOOST_TEST(report.gave_way);
+    BOOST_TEST(report.dropped == 5);
+    BOOST_TEST(s.left(passed) == 5);
+}
+
 BOOST_AUTO_TEST_CASE(a_full_archive_drops_delivered_breaches_first)
 {
     stage s;
