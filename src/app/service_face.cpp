@@ -44,6 +44,12 @@ bool has_parameter(std::string_view query, std::string_view name)
     return false;
 }
 
+/// The server lives until its last connection has ended, which may be long after another one took its place.
+awaitable<void> run_listener(std::shared_ptr<web::server> s)
+{
+    co_await s->run();
+}
+
 boost::json::array to_array(const std::vector<std::string>& words)
 {
     boost::json::array out;
@@ -253,7 +259,7 @@ void service::impl::start_listener()
         }
         listener_tls = std::move(*tls);
     }
-    listener = std::make_unique<web::server>(ex);
+    listener = std::make_shared<web::server>(ex);
     add_routes(*listener);
     auto listening = listener->listen(o.listen, listener_tls);
     if (!listening)
@@ -263,7 +269,7 @@ void service::impl::start_listener()
         listener.reset();
         return;
     }
-    others.spawn("listener", listener->run());
+    others.spawn("listener", run_listener(listener));
 }
 
 /// After a reload: a new address, or one whose port was taken, is listened on; a renewed certificate is used
@@ -294,7 +300,9 @@ awaitable<void> service::impl::renew_listener(const config::service_options& bef
     }
     others.cancel("listener");
     std::string name("listener");
-    co_await others.join(std::move(name), 5s);
+    const auto ended = co_await others.join(std::move(name), 5s);
+    if (!ended)
+        log::warning("web", "", "a request was not answered within 5 s; an archive's disk may hang");
     listener.reset();
     start_listener();
 }

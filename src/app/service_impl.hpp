@@ -216,7 +216,7 @@ struct service::impl
     std::map<std::pair<std::string, std::string>, acknowledged_model> acknowledged;
     doorbell update_bell;
     std::unique_ptr<control_server> control;
-    std::unique_ptr<web::server> listener;
+    std::shared_ptr<web::server> listener;
     std::shared_ptr<web::tls_server> listener_tls;
     web::news_board board;
     watch_state watching;

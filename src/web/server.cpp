@@ -273,7 +273,9 @@ awaitable<void> server::run()
     error_code ignored;
     self->acceptor.close(ignored);
     self->tasks.cancel();
-    co_await self->tasks.join(std::chrono::seconds(2));
+    // However long: one in a handler that cannot be cancelled, as it reads an archive, uses this server.
+    for (bool ended = false; !ended;)
+        ended = co_await self->tasks.join(std::chrono::hours(1));
 }
 
 /// Closes the socket when the limit passes: that ends whatever is pending on it.

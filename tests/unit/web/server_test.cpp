@@ -1,4 +1,5 @@
 #include <chrono>
+#include <future>
 #include <string>
 #include <thread>
 
@@ -9,9 +10,11 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/read_until.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include <dtbridge/async/offload.hpp>
 #include <dtbridge/async/task_group.hpp>
 #include <dtbridge/web/server.hpp>
 
@@ -82,6 +85,29 @@ private:
 std::string get(const std::string& target, const std::string& more = "Connection: close\r\n")
 {
     return "GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" + more + "\r\n";
+}
+
+/// A handler that nothing cancels: it is on a disk.
+awaitable<web::response> read_disk(asio::any_io_executor worker,
+                                   std::promise<void>& begun,
+                                   std::shared_future<void> disk)
+{
+    auto job = [&begun, disk] {
+        begun.set_value();
+        disk.wait();
+        return true;
+    };
+    co_await offload(std::move(worker), std::move(job));
+    co_return web::response();
+}
+
+awaitable<void> tell_whether_ended(task_group& tasks,
+                                   std::chrono::milliseconds limit,
+                                   std::promise<bool>& ended)
+{
+    std::string name("server");
+    const bool all = co_await tasks.join(std::move(name), limit);
+    ended.set_value(all);
 }
 
 bool starts(const std::string& text, const std::string& with)
@@ -237,4 +263,35 @@ BOOST_AUTO_TEST_CASE(says_what_is_wrong_with_an_address)
     BOOST_TEST(!server.listen("nonsense").has_value());
     BOOST_TEST(!server.listen("127.0.0.1:70000").has_value());
     BOOST_TEST(!server.listen("192.0.2.1:80").has_value());  // not an address of this host (RFC 5737)
+}
+
+BOOST_AUTO_TEST_CASE(runs_until_the_last_connection_has_ended_even_one_that_cannot_be_cancelled)
+{
+    asio::io_context io(1);
+    asio::thread_pool worker(1);
+    std::promise<void> begun, disk;
+    std::promise<bool> ended;
+    const auto answers = disk.get_future().share();
+    task_group tasks(io.get_executor(), [](const std::string&, std::exception_ptr) {});
+    task_group watch(io.get_executor(), [](const std::string&, std::exception_ptr) {});
+    web::server server(io.get_executor());
+    server.handle_slow("/slow",
+                       [&](const web::request&) { return read_disk(worker.get_executor(), begun, answers); });
+    BOOST_REQUIRE(server.listen("127.0.0.1:0").has_value());
+    tasks.spawn("server", server.run());
+    std::thread thread([&io] { io.run(); });
+    asio::io_context of_client(1);
+    tcp::socket client(of_client);
+    client.connect(tcp::endpoint(asio::ip::address_v4::loopback(), server.port()));
+    asio::write(client, asio::buffer(get("/slow")));
+    begun.get_future().wait();
+    asio::post(io, [&] {
+        tasks.cancel("server");
+        watch.spawn("watch", tell_whether_ended(tasks, 2500ms, ended));
+    });
+    BOOST_TEST(!ended.get_future().get());
+    disk.set_value();
+    thread.join();
+    BOOST_TEST(tasks.size() == 0u);
+    worker.join();
 }
