@@ -8,7 +8,6 @@
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/read_until.hpp>
@@ -45,13 +44,71 @@ constexpr auto answer_limit = std::chrono::seconds(90);
 constexpr const char* installed_state_dir = "/var/lib/dtbridge";
 constexpr const char* installed_socket = "/run/dtbridge/control.sock";
 
-/// Blocking, with the kernel's deadlines: a command asks one thing and waits, a little longer than the
-/// service allows itself.
-void wait_at_most(local::socket& socket, std::chrono::seconds limit)
+// A command asks one thing and waits for it, blocking, with the kernel's deadlines. Asio's own calls know
+// none: after EAGAIN they wait on.
+
+void wait_at_most(local::socket& socket, std::chrono::milliseconds limit)
 {
-    const timeval t{std::clamp<std::int64_t>(limit.count(), 1, 24 * 3600) + 5, 0};
+    const timeval t{limit.count() / 1000, limit.count() % 1000 * 1000};
     ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
     ::setsockopt(socket.native_handle(), SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
+}
+
+/// What a system call answers once no signal interrupts it any more: a stop at the terminal (^Z) does.
+template <class Call>
+ssize_t uninterrupted(Call call, error_code& ec)
+{
+    ssize_t answer = 0;
+    do
+        answer = call();
+    while (answer < 0 && errno == EINTR);
+    if (answer < 0)
+        ec.assign(errno == EAGAIN ? ETIMEDOUT : errno, boost::system::system_category());
+    return answer;
+}
+
+/// Waits where the service does not accept and its queue is full.
+error_code connect(local::socket& socket, const std::string& path)
+{
+    const local::endpoint to(path);
+    error_code ec;
+    const auto size = static_cast<socklen_t>(to.size());
+    uninterrupted([&] { return ssize_t{::connect(socket.native_handle(), to.data(), size)}; }, ec);
+    return ec;
+}
+
+error_code send(local::socket& socket, std::string_view text)
+{
+    error_code ec;
+    while (!text.empty() && !ec)
+    {
+        const auto sent = uninterrupted(
+            [&] { return ::send(socket.native_handle(), text.data(), text.size(), MSG_NOSIGNAL); }, ec);
+        if (sent > 0)
+            text.remove_prefix(static_cast<std::size_t>(sent));
+    }
+    return ec;
+}
+
+/// Reads on until lines begins with a whole line; answers its length.
+std::size_t read_line(local::socket& socket, std::string& lines, error_code& ec)
+{
+    std::array<char, 64u << 10> piece;
+    for (std::size_t looked_at = 0; !ec;)
+    {
+        if (const auto end = lines.find('\n', looked_at); end != std::string::npos)
+            return end + 1;
+        looked_at = lines.size();
+        if (looked_at >= max_answer)
+            ec = asio::error::message_size;
+        else if (const auto got = uninterrupted(
+                     [&] { return ::recv(socket.native_handle(), piece.data(), piece.size(), 0); }, ec);
+                 got > 0)
+            lines.append(piece.data(), static_cast<std::size_t>(got));
+        else if (got == 0)
+            ec = asio::error::eof;
+    }
+    return 0;
 }
 
 /// One connection: the socket, and the time by which the next line must be out.
@@ -243,28 +300,27 @@ void link_control(const std::string& state_dir)
 std::optional<boost::json::object> ask_service(
     const std::string& state_dir,
     const boost::json::object& request,
-    const std::function<void(const boost::json::object&)>& on_progress)
+    const std::function<void(const boost::json::object&)>& on_progress,
+    std::chrono::milliseconds patience)
 {
     asio::io_context io(1);
     local::socket socket(io);
-    error_code ec;
-    socket.connect(local::endpoint(state_dir + "/control.sock"), ec);
-    if (ec && state_dir == installed_state_dir)
-    {
-        socket.close(ec);
-        socket.connect(local::endpoint(installed_socket), ec);
-    }
+    socket.open(local());
+    wait_at_most(socket, patience);
+    auto ec = connect(socket, state_dir + "/control.sock");
+    if (ec && ec != asio::error::timed_out && state_dir == installed_state_dir)
+        ec = connect(socket, installed_socket);
     if (ec == boost::system::errc::permission_denied)
         throw action_error(
             "the running service's control socket may not be opened: be root or in the group dtbridge");
-    if (ec)
+    if (ec && ec != asio::error::timed_out)
         return std::nullopt;
-    wait_at_most(socket, answer_limit);
-    asio::write(socket, asio::buffer(boost::json::serialize(request) + "\n"), ec);
+    if (!ec)
+        ec = send(socket, boost::json::serialize(request) + "\n");
     std::string lines;
     while (!ec)
     {
-        const auto size = asio::read_until(socket, asio::dynamic_buffer(lines, max_answer), '\n', ec);
+        const auto size = read_line(socket, lines, ec);
         if (ec)
             break;
         auto reply = boost::json::parse(std::string_view(lines).substr(0, size), ec);
@@ -275,7 +331,8 @@ std::optional<boost::json::object> ask_service(
         const auto* progress = o.if_contains("progress");
         if (progress == nullptr || !progress->is_object())
             return std::move(o);
-        wait_at_most(socket, std::chrono::seconds(number_member(o, "next_within").value_or(0)));
+        const auto next_within = number_member(o, "next_within").value_or(0);
+        wait_at_most(socket, std::chrono::seconds(std::clamp<std::int64_t>(next_within, 1, 24 * 3600) + 5));
         if (on_progress)
             on_progress(progress->get_object());
     }

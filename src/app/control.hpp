@@ -66,10 +66,12 @@ std::string control_path_for_service(const std::string& state_dir);
 void link_control(const std::string& state_dir);
 
 /// Asks a running service. Nothing where none listens; throws action_error where one listens and does not
-/// answer properly. on_progress gets the progress of long work, which is passed over without it.
+/// answer properly. on_progress gets the progress of long work, which is passed over without it. patience: to
+/// each step up to the first line, a little longer than the service allows itself; then what each line says.
 std::optional<boost::json::object> ask_service(
     const std::string& state_dir,
     const boost::json::object& request,
-    const std::function<void(const boost::json::object&)>& on_progress = {});
+    const std::function<void(const boost::json::object&)>& on_progress = {},
+    std::chrono::milliseconds patience = std::chrono::seconds(95));
 
 }  // namespace dtbridge::app

@@ -9,6 +9,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <string>
@@ -87,6 +88,52 @@ struct counting_service
     std::thread thread;
 };
 
+/// The socket of a service that was stopped (SIGSTOP): the kernel queues who asks, and nobody answers.
+struct hung_service
+{
+    explicit hung_service(int backlog) : fd(::socket(AF_UNIX, SOCK_STREAM, 0))
+    {
+        const auto to = address();
+        BOOST_REQUIRE(::bind(fd, reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
+        BOOST_REQUIRE(::listen(fd, backlog) == 0);
+    }
+    ~hung_service()
+    {
+        ::close(fd);
+        for (const auto each : queued)
+            ::close(each);
+    }
+    sockaddr_un address() const
+    {
+        sockaddr_un a{};
+        a.sun_family = AF_UNIX;
+        std::strcpy(a.sun_path, (folder.path() + "/control.sock").c_str());
+        return a;
+    }
+    /// Until no more fit.
+    void fill_queue()
+    {
+        const auto to = address();
+        do
+            queued.push_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0));
+        while (::connect(queued.back(), reinterpret_cast<const sockaddr*>(&to), sizeof to) == 0);
+        BOOST_REQUIRE(errno == EAGAIN);
+    }
+    void is_given_up_on() const
+    {
+        const auto began = std::chrono::steady_clock::now();
+        BOOST_CHECK_EXCEPTION(
+            app::ask_service(folder.path(), {}, {}, 50ms), app::action_error, [](const app::action_error& e) {
+                return std::string(e.what()).find("the running service did not answer") == 0;
+            });
+        BOOST_TEST((std::chrono::steady_clock::now() - began < 10s));
+    }
+
+    test::temp_dir folder;
+    int fd;
+    std::vector<int> queued;
+};
+
 boost::json::object request_for(std::int64_t n)
 {
     boost::json::object o;
@@ -144,4 +191,17 @@ BOOST_AUTO_TEST_CASE(work_that_is_silent_for_longer_than_it_said_is_given_up)
     BOOST_CHECK_THROW(app::ask_service(service.folder.path(), request), app::action_error);
     service.wait_until_stopped();
     BOOST_TEST(service.stopped_at == 4);
+}
+
+BOOST_AUTO_TEST_CASE(a_service_that_hangs_is_given_up)
+{
+    hung_service service(16);
+    service.is_given_up_on();
+}
+
+BOOST_AUTO_TEST_CASE(a_service_that_hangs_is_given_up_when_not_even_its_queue_takes_more)
+{
+    hung_service service(0);
+    service.fill_queue();
+    service.is_given_up_on();
 }
