@@ -176,12 +176,22 @@ private:
         return from && b_.history.key.created_or(b_.history.archived) < *from;
     }
 
+    /// How many breaches of a batch were decided; `start` passed over the others of its span. One that is
+    /// marked counts as held back beside what became of it.
+    static std::int64_t decided_count(const config::destination* d, const confirmed_batch& batch)
+    {
+        const bool marks = d != nullptr && d->options.format.mark_held_back;
+        return batch.sent + batch.undeliverable + batch.throttled + (marks ? 0 : batch.held_back);
+    }
+
     verdict decided(const config::destination* d, const confirmed_record& r)
     {
         const auto& batch = r.batch;
         const bool nothing =
             batch.sent == 0 && batch.held_back == 0 && batch.undeliverable == 0 && batch.throttled == 0;
-        if (nothing || (d != nullptr && is_before_start(*d)))
+        // `start` may be another one by now: a batch without gaps tells that it passed over nothing.
+        const bool all = decided_count(d, batch) > batch.last_seq - batch.first_seq;
+        if (nothing || (!all && d != nullptr && is_before_start(*d)))
             return {"passed_over",
                     d != nullptr && cutoff(*d)
                         ? "created before " + rfc3339_ms(*cutoff(*d)) + ", where `start` lets it begin"

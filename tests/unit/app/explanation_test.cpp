@@ -136,7 +136,7 @@ BOOST_AUTO_TEST_CASE(waiting_ones_by_the_policy_in_force)
 BOOST_AUTO_TEST_CASE(before_start)
 {
     scene s;
-    s.fate(20).batch = s.batch(3, 3);
+    s.fate(20).batch = s.batch(3, 2);
     s.c.destinations[0].options.start = std::chrono::milliseconds(1000);
     s.from.first_ran = [](const std::string&) { return std::optional<std::int64_t>(t0 + 1000); };
     BOOST_TEST(s.said().starts_with("forwarded"));
@@ -150,6 +150,27 @@ BOOST_AUTO_TEST_CASE(before_start)
     s.c.destinations[0].options.start.reset();
     s.b.history.fates[0].batch = s.batch(0, 0);
     BOOST_TEST(s.said().starts_with("passed_over: "));
+}
+
+BOOST_AUTO_TEST_CASE(start_that_was_changed_later_unsays_nothing)
+{
+    scene s;
+    s.fate(20).batch = s.batch(3, 3);
+    auto& options = s.c.destinations[0].options;
+    options.start = std::chrono::milliseconds(0);
+    s.from.first_ran = [](const std::string&) { return std::optional<std::int64_t>(t0 + 1); };
+    BOOST_TEST(s.said().starts_with("forwarded: "));
+    s.b.history.fates[0].batch->batch.sent = 1;
+    BOOST_TEST(s.said().starts_with("passed_over: "));
+    s.b.history.fates[0].batch->batch.undeliverable = 1;
+    s.b.history.fates[0].batch->batch.throttled = 1;
+    BOOST_TEST(s.said().starts_with("forwarded: "));
+    // What is marked was sent too: three of six are not all.
+    s.b.history.fates[0].batch = s.batch(3, 3);
+    options.format.mark_held_back = true;
+    BOOST_TEST(s.said().starts_with("passed_over: "));
+    s.b.history.fates[0].batch = s.batch(6, 3);
+    BOOST_TEST(s.said().starts_with("forwarded: "));
 }
 
 BOOST_AUTO_TEST_CASE(what_retention_dropped)
