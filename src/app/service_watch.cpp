@@ -2,6 +2,7 @@
 /// heartbeats and the figures of the page.
 
 #include <algorithm>
+#include <utility>
 
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -70,23 +71,24 @@ std::string reused_words(const std::string& master, std::int64_t count)
            std::to_string(count) + "): was it restored or replaced?";
 }
 
-bool is_recent(const watch_state::mishap& m)
+}  // namespace
+
+bool watch_state::mishap::is_recent(std::int64_t now) const
 {
-    return m.at != 0 && now_ms() - m.at < day_ms;
+    return at != 0 && now - at < day_ms;
 }
 
-/// True where it grew, and nothing was said of it for a day.
-bool is_news(watch_state::mishap& m, std::int64_t count)
+bool watch_state::mishap::is_news(std::int64_t counter, std::int64_t now)
 {
-    if (count <= m.count)
+    const auto before = std::exchange(seen, counter);
+    const auto more = counter < before ? counter : counter - before;
+    if (more == 0)
         return false;
-    const bool quiet = !is_recent(m);
-    m.count = count;
-    m.at = now_ms();
+    const bool quiet = !is_recent(now);
+    count += more;
+    at = now;
     return quiet;
 }
-
-}  // namespace
 
 /// Idle is a loop that waits for its time; stuck is one whose time has long come.
 bool service::impl::is_stuck(const poll::master_status& s, const poll::master_options& o) const
@@ -123,7 +125,7 @@ health service::impl::look_at_health() const
             h.broken.push_back("the archive of master " + name + " takes nothing: " + s.error);
         else if (!paused && !polls.has(name))
             h.broken.push_back("the polling of master " + name + " does not run");
-        else if (is_stuck(s, m.options))
+        else if (!paused && is_stuck(s, m.options))
             h.broken.push_back("the polling of master " + name + " is stuck");
         else if (s.state == poll::poll_state::failing)
             h.troubles.push_back("master " + name + " cannot be polled: " + s.error);
@@ -145,10 +147,10 @@ health service::impl::look_at_health() const
             h.troubles.push_back("destination " + name + " cannot be reached: " + s.error);
     }
     for (const auto& [name, lost] : watching.lost)
-        if (is_recent(lost))
+        if (lost.is_recent(now_ms()))
             h.troubles.push_back(lost_words(name, lost.count));
     for (const auto& [name, reused] : watching.reused)
-        if (is_recent(reused))
+        if (reused.is_recent(now_ms()))
             h.troubles.push_back(reused_words(name, reused.count));
     if (watching.disk_is == watch_state::disk::full)
         h.troubles.push_back(
@@ -242,15 +244,15 @@ void service::impl::watch_mishaps()
     };
     for (const auto& [name, d] : destinations)
     {
-        const auto lost = d.delivery->now().lost;
-        if (is_news(watching.lost[name], lost))
-            tell(*d.delivery, event("Breaches were dropped", 9, lost_words(name, lost)));
+        auto& lost = watching.lost[name];
+        if (lost.is_news(d.delivery->now().lost, now_ms()))
+            tell(*d.delivery, event("Breaches were dropped", 9, lost_words(name, lost.count)));
     }
     for (const auto& [name, m] : masters)
     {
-        const auto reused = m.poller ? m.poller->status().reused_pbids : 0;
-        if (is_news(watching.reused[name], reused))
-            announce(event("Ids are used again", 6, reused_words(name, reused)), name);
+        auto& reused = watching.reused[name];
+        if (reused.is_news(m.poller ? m.poller->status().reused_pbids : 0, now_ms()))
+            announce(event("Ids are used again", 6, reused_words(name, reused.count)), name);
     }
     std::erase_if(watching.lost, [&](const auto& l) { return !destinations.contains(l.first); });
     std::erase_if(watching.reused, [&](const auto& r) { return !masters.contains(r.first); });

@@ -44,8 +44,13 @@ struct watch_state
     /// grew.
     struct mishap
     {
-        std::int64_t count = 0;
-        std::int64_t at = 0;  ///< ms, when it last grew; 0 never
+        std::int64_t count = 0;  ///< over all that counted it
+        std::int64_t at = 0;     ///< ms, when it last grew; 0 never
+        std::int64_t seen = 0;   ///< of the counter, which starts again with every poller and delivery
+
+        bool is_recent(std::int64_t now) const;
+        /// Takes in what the counter says now. True where it grew, and nothing was said of it for a day.
+        bool is_news(std::int64_t counter, std::int64_t now);
     };
     std::map<std::string, trouble> masters;  ///< that cannot be polled
     std::map<std::string, mishap> lost;      ///< destination -> breaches dropped that it had not got
