@@ -661,7 +661,7 @@ awaitable<void> service::impl::apply(config::configuration next)
     {
         log::info("poll", name, "no longer configured; its archive stays");
         const auto ended = co_await stop_poller(name);
-        if (ended)
+        if (ended && opened)  // else reopen_masters() takes it away
             co_await finish_master(name);
     }
 
@@ -686,7 +686,7 @@ awaitable<void> service::impl::apply(config::configuration next)
         const auto ended = co_await stop_poller(wanted.name);
         if (ended && works_for(m) && !paused)
             start_poller(m);
-        else if (!m.store && !bridges)
+        else if (!m.store && !bridges && opened)  // else it may be the one that is being opened
             co_await open_master(wanted.name);
     }
     for (const auto& wanted : config.destinations)
