@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <dtbridge/core/time.hpp>
+
 #include "app/service_request.hpp"
 
 namespace dtbridge::app
@@ -22,6 +24,8 @@ boost::json::object to_json(const poll::backfill_report& r, std::int64_t reached
     o["archived"] = r.archived;
     o["repeated"] = r.repeated;
     o["set_aside"] = r.set_aside;
+    if (r.left_from != 0)
+        o["left_from"] = r.left_from;
     if (reached != 0)
         o["reached"] = reached;
     return o;
@@ -34,6 +38,7 @@ poll::backfill_report to_backfill_report(const boost::json::object& o)
     r.archived = number_member(o, "archived").value_or(0);
     r.repeated = number_member(o, "repeated").value_or(0);
     r.set_aside = number_member(o, "set_aside").value_or(0);
+    r.left_from = number_member(o, "left_from").value_or(0);
     return r;
 }
 
@@ -43,6 +48,9 @@ std::string backfill_line(const std::string& master, const poll::backfill_report
                       " archived, " + std::to_string(r.repeated) + " archived before";
     if (r.set_aside > 0)
         out += ", " + std::to_string(r.set_aside) + " set aside";
+    if (r.left_from != 0)
+        out += "\n" + master + ": what was created after " + rfc3339_ms(r.left_from) +
+               " is left to polling, which archives and delivers it; --deliver asks for it now";
     return out;
 }
 

@@ -93,9 +93,9 @@ void print(const std::string& name, const recovery& r)
         line() << "not saved: " << r.lost.size() - most_spans_said << " spans more\n";
     if (r.forgotten > 0)
         line() << counted(r.forgotten, "key", "keys")
-               << " of these are forgotten, so that the next sweep, or `dtbridge backfill`, archives again "
-                  "what the "
-                  "master still shows\n";
+               << " of these are forgotten, so that the next sweep, or `dtbridge backfill --deliver`, "
+                  "archives and "
+                  "delivers again what the master still shows\n";
     line() << "the damaged file is kept as " << r.kept_as << "\n";
 }
 

@@ -29,6 +29,19 @@ awaitable<outcome<backfill_report>> poller::impl::backfill(window wanted,
         by_activity = *stored && (*stored)->by_activity;
     else
         by_activity = options.window == window_kind::activity;
+    if (archive_only)
+    {
+        // What polling has yet to bring, archived behind every cursor, would be a repeat to it and reach no
+        // destination.
+        const std::int64_t passed = passed_by_polling(*stored);
+        if (wanted.end > passed)
+        {
+            wanted.end = passed;
+            so_far.left_from = std::max(passed, wanted.start);
+        }
+        if (wanted.end < wanted.start)
+            co_return so_far;
+    }
     window whole = span_of_questions(wanted);
     std::int64_t cursor = whole.start;
     while (cursor <= whole.end)
@@ -89,6 +102,15 @@ awaitable<outcome<backfill_report>> poller::impl::backfill(window wanted,
         co_await parts.time->wait(ms);
     }
     co_return so_far;
+}
+
+/// Polling asks for nothing that was created before this.
+std::int64_t poller::impl::passed_by_polling(const std::optional<poll_position>& stored) const
+{
+    const std::int64_t end = clock.now(now());
+    if (!stored)
+        return end - options.backfill.count();
+    return std::min(stored->position, end) - std::max(options.overlap.count(), poll_plan::short_reach);
 }
 
 /// By activity, what was created in the span may have begun long before it, or a little after (darktrace.md

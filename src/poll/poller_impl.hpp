@@ -145,6 +145,7 @@ struct poller::impl
     awaitable<outcome<backfill_report>> backfill(window wanted,
                                                  bool archive_only,
                                                  backfill_progress progress);
+    std::int64_t passed_by_polling(const std::optional<poll_position>& stored) const;
     window span_of_questions(window wanted) const;
 };
 

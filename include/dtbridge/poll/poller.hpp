@@ -42,6 +42,8 @@ struct poller_parts
 struct backfill_report
 {
     std::int64_t shown = 0, archived = 0, repeated = 0, set_aside = 0;
+    /// ms; what was created later was left to polling. 0: the whole span was asked for.
+    std::int64_t left_from = 0;
 };
 /// Called after every answer, with the time that was reached and the counts so far. False ends the work.
 using backfill_progress = std::function<awaitable<bool>(std::int64_t reached, const backfill_report& so_far)>;
@@ -60,7 +62,7 @@ public:
 
     /// Asks again for what was created in a window, instead of run(): polling goes on with another object on
     /// the same archive. Does not move the position. Ends at the first answer that stays bad after five
-    /// attempts. archive_only: archived behind every cursor.
+    /// attempts. archive_only: archived behind every cursor, and only what polling has passed.
     awaitable<outcome<backfill_report>> backfill(window wanted,
                                                  bool archive_only,
                                                  backfill_progress progress);

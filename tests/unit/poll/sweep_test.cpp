@@ -534,6 +534,64 @@ BOOST_AUTO_TEST_CASE(archives_a_span_beside_polling)
     BOOST_TEST(failed.error().detail.find("503") != std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(what_polling_has_yet_to_bring_is_left_to_it)
+{
+    world w;
+    w.run(5 * minute);
+    w.restart();
+    const auto position = w.store->stored->position;
+    w.rings.clear();
+    // The master is out of reach for three hours, and somebody asks again before polling does.
+    w.time->advance(3 * hour);
+    for (int i = 1; i <= 12; ++i)
+        w.add(i, position - 2 * hour + i * 20 * minute);
+    w.time->until(hour);
+    const auto now = w.time->now().wall;
+    const auto report = ask_again(w, now - 6 * hour, now);
+    BOOST_REQUIRE(report.has_value());
+    BOOST_TEST(report->archived == 5);
+    BOOST_TEST(report->left_from == position - 10 * minute);
+    BOOST_TEST(w.rings.empty());
+    // A span that lies behind it altogether is not asked for.
+    const auto asked = w.master->questions.size();
+    const auto none = ask_again(w, now - hour, now);
+    BOOST_REQUIRE(none.has_value());
+    BOOST_TEST(none->left_from == now - hour);
+    BOOST_TEST(w.master->questions.size() == asked);
+    w.restart();
+    w.run(minute);
+    BOOST_TEST(w.store->records.size() == 12u);
+    for (const auto& r : w.store->records)
+        BOOST_TEST(r.archive_only == (r.key.pbid <= 5), r.key.pbid);
+    BOOST_TEST(w.rings.back() == 12);
+}
+
+BOOST_AUTO_TEST_CASE(before_the_first_poll_what_that_reaches_back_to_is_left_to_it)
+{
+    world w;
+    w.add(1, t0 - 25 * hour);
+    w.add(2, t0 - 23 * hour);
+    w.time->until(hour);
+    const auto report = ask_again(w, t0 - 2 * day, t0);
+    BOOST_REQUIRE(report.has_value());
+    BOOST_TEST(w.store->pbids() == (ids{1}), boost::test_tools::per_element());
+    BOOST_TEST(report->left_from == t0 - day);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_delivered_is_asked_for_to_the_end_of_the_span)
+{
+    world w;
+    w.run(minute);
+    w.restart();
+    w.time->advance(3 * hour);
+    w.add(1, t0 + hour);
+    w.time->until(hour);
+    const auto report = ask_again(w, t0 - hour, t0 + 2 * hour, {}, false);
+    BOOST_REQUIRE(report.has_value());
+    BOOST_TEST(report->archived == 1);
+    BOOST_TEST(report->left_from == 0);
+}
+
 BOOST_AUTO_TEST_CASE(delivers_where_asked)
 {
     world w;
