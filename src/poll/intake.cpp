@@ -116,6 +116,7 @@ void intake::take(std::string_view element, bool top_object, std::optional<bad>&
         return;
     }
     is_breach_ = top_object;
+    shows_breach_ = true;
     ++tally_.shown;
     const breach& b = *reader_;
     look(b);
@@ -395,6 +396,7 @@ void intake::reset()
     tally_.shown = 0;
     takes_elements_ = true;
     is_breach_ = false;
+    shows_breach_ = false;
 }
 
 body_facts intake::facts() const
@@ -404,7 +406,9 @@ body_facts intake::facts() const
     f.shape = splitter_.shape();
     f.text = object_.empty() ? splitter_.head() : std::string_view(object_);
     f.is_breach = is_breach_;
-    f.api_error = api_error_;
+    // A master that shows breaches has refused nothing, whatever stands in what it shows beside them.
+    if (!shows_breach_)
+        f.api_error = api_error_;
     return f;
 }
 

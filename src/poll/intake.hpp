@@ -133,7 +133,7 @@ private:
     std::string date_;
     std::optional<failure> archive_failure_;
     tally tally_;
-    bool takes_elements_ = true, is_breach_ = false, mostly_new_ = false;
+    bool takes_elements_ = true, is_breach_ = false, shows_breach_ = false, mostly_new_ = false;
     bool is_long_ = false;  ///< more than one block
 };
 

@@ -14,9 +14,6 @@ namespace
 
 /// A failure that lasts is logged again only after this long, with how often it came; ms.
 constexpr std::int64_t same_words = 600'000;
-/// After so many bad answers in a row that a shorter window may cure, it is shortened though none was too
-/// large.
-constexpr unsigned patience = 3;
 
 /// Whether the Date of such an answer is the master's and not that of something on the way.
 bool is_masters_own(answer_kind k)
@@ -288,11 +285,13 @@ awaitable<void> poller::impl::poll_step()
     report(v, wait);
     next_poll = now().steady + wait;
     if (v.what == reaction::take && plan.caught_up())
-    {
-        const double spread = 0.9 + 0.2 * parts.time->jitter();
-        next_poll =
-            own.steady + static_cast<std::int64_t>(static_cast<double>(options.interval.count()) * spread);
-    }
+        next_poll = next_interval(own.steady);
+}
+
+std::int64_t poller::impl::next_interval(std::int64_t from)
+{
+    const double spread = 0.9 + 0.2 * parts.time->jitter();
+    return from + static_cast<std::int64_t>(static_cast<double>(options.interval.count()) * spread);
 }
 
 /// A complete answer to w: its last block and the position, together.
@@ -344,13 +343,12 @@ std::int64_t poller::impl::settle(verdict& v, window w)
     {
         quick.succeeded();
         slow.succeeded();
-        bad_in_a_row = 0;
+        bad = {};
+        beside.reset();
         return 0;
     }
-    ++bad_in_a_row;
     const double jitter = parts.time->jitter();
-    const bool may_be_size = v.kind == answer_kind::cut || v.kind == answer_kind::server_error;
-    const bool shorter = v.what == reaction::halve && plan.slices.halve(w);
+    const bool shorter = bad.shorten(v, w, plan.slices);
     // That an answer was too large is no fault: the next one will be shorter, and there are only so many
     // halvings.
     if (shorter && v.kind == answer_kind::too_large)
@@ -361,11 +359,102 @@ std::int64_t poller::impl::settle(verdict& v, window w)
     }
     if (v.what == reaction::halve && !shorter)
         v.words += "; the window was the shortest there is, one minute, so this master cannot be read faster";
-    else if (may_be_size && bad_in_a_row >= patience)
-        plan.slices.halve(w);
+    if (bad.is_hopeless() && !beside)
+        begin_beside(w);
+    if (beside && may_be_the_window(v.kind))
+        v.words += "; the position stays before what was created from " +
+                   rfc3339_ms(beside->unanswered.start) + " to " + rfc3339_ms(beside->unanswered.end) +
+                   ", and what is newer is polled meanwhile";
     if (v.what == reaction::retry_slowly)
         return slow.failed(jitter, v.retry_after);
     return quick.failed(jitter, v.retry_after);
+}
+
+/// One window that the master cannot answer, for one breach that it trips over, must not keep what is newer
+/// from the archive.
+void poller::impl::begin_beside(window unanswered)
+{
+    beside.emplace(polled_beside{plan_beside(unanswered.end, options.overlap.count()), unanswered, {}});
+    beside->next_poll = now().steady;
+    log::warning(
+        "poll",
+        options.name,
+        "the master does not answer for a span, however short; it is asked for again and again, and what "
+        "is newer is polled meanwhile",
+        {{"from", rfc3339_ms(unanswered.start)}, {"to", rfc3339_ms(unanswered.end)}});
+}
+
+/// A poll that moves no position.
+awaitable<void> poller::impl::beside_step()
+{
+    const instant own = now();
+    const std::int64_t end = clock.now(own);
+    const std::optional<window> next = beside->plan.next(end);
+    if (!next)
+    {
+        beside->next_poll = next_interval(own.steady);
+        co_return;
+    }
+    const window w = *next;
+    std::optional<window> asked = asked_window(w, options.times);
+    intake::order o;
+    if (options.window == window_kind::automatic && !by_activity)
+        o.asked = asked;
+    o.minimal = options.has_query("minimal", "true");
+    intake in(*parts.store, o, tell, steady_clock());
+    status.last_poll = own.wall;
+    std::string target = breaches_target(options, w, polled_by());
+    const net::http_limits limits = bounds(w);
+    verdict v = co_await ask(*parts.wire, std::move(target), in, limits);
+    const std::int64_t elapsed = now().steady - own.steady;
+    if (v.what != reaction::take)
+        asked.reset();
+    else
+        turn_to_activity(in.counts());
+    if (v.kind != answer_kind::archive_failed)
+    {
+        const outcome<bool> kept = co_await in.finish(std::nullopt, asked, false);
+        if (!kept)
+            v = judge_archive(kept.error());
+    }
+    count(v, in);
+    const std::int64_t steady = now().steady;
+    beside->last_was_good = v.what == reaction::take;
+    if (beside->last_was_good)
+    {
+        beside->wait.succeeded();
+        beside->bad = {};
+        beside->plan.slices.answered(w, in.bytes(), elapsed, timeout_ms);
+        beside->plan.done(w, end, steady);
+        beside->next_poll = beside->plan.caught_up() ? next_interval(own.steady) : steady;
+        co_return;
+    }
+    beside->bad.shorten(v, w, beside->plan.slices);
+    if (beside->bad.is_hopeless())
+    {
+        beside->plan.pass(w);
+        beside->bad = {};
+        log::warning("poll",
+                     options.name,
+                     "the master does not answer for another span either",
+                     {{"from", rfc3339_ms(w.start)}, {"to", rfc3339_ms(w.end)}});
+    }
+    const std::int64_t at_least = v.what == reaction::retry_slowly ? slow_first : 0;
+    const std::int64_t wait = beside->wait.failed(parts.time->jitter(), std::max(v.retry_after, at_least));
+    // A master that answers nothing, each time after long, is not asked by both in turn without a pause.
+    beside->next_poll = steady + wait;
+    next_poll = std::max(next_poll, beside->next_poll);
+    // That the window is not answered is said already; that the archive takes nothing stops all questions.
+    if (v.kind == answer_kind::archive_failed)
+        report(v, wait);
+}
+
+/// Sweeps wait for polling to catch up, which the one window that is not answered may keep from it for ever.
+bool poller::impl::may_sweep() const
+{
+    if (beside)
+        return beside->last_was_good && beside->plan.caught_up();
+    return last_was_good && plan.caught_up();
 }
 
 /// Logs a change of state, and only that.
@@ -430,24 +519,35 @@ awaitable<void> poller::impl::run()
         status.alive_at = steady;
         status.due_at = std::max(next_poll, steady);
         const bool poll_due = steady >= next_poll;
-        const bool may_sweep = last_was_good && plan.caught_up();
-        const bool sweep_due = may_sweep && steady >= sweep_not_before &&
+        const bool asks_beside = beside && status.state != poll_state::archive_full;
+        const bool beside_due = asks_beside && steady >= beside->next_poll;
+        const bool sweep_due = may_sweep() && steady >= sweep_not_before &&
                                (sweep || schedule.due(steady) != sweep_schedule::kind::none);
         // A long sweep and polling take turns, so that neither waits for the other.
-        if (sweep_due && (!poll_due || sweep_turn))
+        if (sweep_due && ((!poll_due && !beside_due) || sweep_turn))
         {
             sweep_turn = false;
             co_await sweep_step();
             continue;
         }
+        if (beside_due && (!poll_due || beside_turn))
+        {
+            sweep_turn = true;
+            beside_turn = false;
+            co_await beside_step();
+            continue;
+        }
         if (poll_due)
         {
             sweep_turn = true;
+            beside_turn = true;
             co_await poll_step();
             continue;
         }
         std::int64_t wait = next_poll - steady;
-        if (may_sweep)
+        if (asks_beside)
+            wait = std::min(wait, beside->next_poll - steady);
+        if (may_sweep())
         {
             std::int64_t until_sweep = sweep_not_before - steady;
             if (!sweep)

@@ -27,6 +27,48 @@ inline constexpr std::uint64_t max_answer = 64u << 20;
 /// and what streams in is committed as it comes.
 inline constexpr std::uint64_t max_shortest_answer = std::uint64_t{4} << 30;
 
+/// After so many bad answers in a row that a shorter window may cure, it is shortened though none was too
+/// large; after so many to the shortest, others are not kept waiting for it any longer.
+inline constexpr unsigned patience = 3;
+
+/// Whether a shorter window may be answered where this was the answer to a longer one: something in it may be
+/// too much for the master.
+inline bool may_be_the_window(answer_kind k)
+{
+    return k == answer_kind::cut || k == answer_kind::malformed || k == answer_kind::empty_body ||
+           k == answer_kind::server_error || k == answer_kind::timed_out || k == answer_kind::too_large;
+}
+
+/// Bad answers in a row, and what they say about the windows that were asked for.
+struct bad_answers
+{
+    unsigned in_a_row = 0;
+    unsigned to_the_shortest = 0;
+
+    /// v was the answer to w. True where the next window is shorter.
+    bool shorten(const verdict& v, window w, slice_length& slices)
+    {
+        ++in_a_row;
+        if (!may_be_the_window(v.kind))
+            return false;
+        if (w.length() <= slice_length::least)
+            ++to_the_shortest;
+        return (v.what == reaction::halve || in_a_row >= patience) && slices.halve(w);
+    }
+    bool is_hopeless() const { return to_the_shortest >= patience; }
+};
+
+/// While the master does not answer a window however short it is: what is newer is polled beside it.
+struct polled_beside
+{
+    plan_beside plan;
+    window unanswered;
+    bad_answers bad;
+    back_off wait{1'000, 60'000};
+    std::int64_t next_poll = 0;  // steady
+    bool last_was_good = false;
+};
+
 /// A sweep on its way through its window, slice by slice.
 struct sweep_state
 {
@@ -40,6 +82,8 @@ struct sweep_state
     std::size_t verified = 0;         // single questions whether a breach is really gone
     bool verified_all_gone = true;    // and it always was
     double full_bytes = 0, full_ms = 0;
+    bad_answers bad;
+    bool asks_for_window = false;  // a bad answer now is not to the question for one breach
 };
 
 struct poller::impl
@@ -78,7 +122,8 @@ struct poller::impl
     poll_plan plan;
     sweep_schedule schedule;
     back_off quick{1'000, 60'000};
-    back_off slow{30'000, 300'000};
+    static constexpr std::int64_t slow_first = 30'000;
+    back_off slow{slow_first, 300'000};
     back_off sweep_wait{5'000, 300'000};
     std::int64_t timeout_ms = 0;
 
@@ -90,14 +135,16 @@ struct poller::impl
     std::int64_t horizon = std::numeric_limits<std::int64_t>::min();  // polling never asked for what is older
     std::int64_t trusted_at = 0;                       // steady; when the master's Date last was as expected
     std::int64_t next_poll = 0, sweep_not_before = 0;  // steady
-    unsigned bad_in_a_row = 0;
+    bad_answers bad;
+    std::optional<polled_beside> beside;
     bool adapting = false;  // the last answer was too large, and the next question is for a shorter window
-    bool last_was_good = false, sweep_turn = false, minimal_is_useless = false;
+    bool last_was_good = false, sweep_turn = false, beside_turn = false, minimal_is_useless = false;
     answer_kind logged = answer_kind::ok, sweep_logged = answer_kind::ok;
     bool said_polling = false;
     std::int64_t failed_times = 0;  // since the last good answer
     std::int64_t logged_at = 0;     // steady; of the last line about it
     std::optional<sweep_state> sweep;
+    std::string left_out;           // what the last sweep left out, in words
     double full_rate = 0;           // bytes per ms of full answers, of the last sweep
     std::set<breach_key> not_gone;  // lacking in its window, but still to be had by its pbid
     intake::listeners tell;
@@ -125,6 +172,10 @@ struct poller::impl
     awaitable<void> poll_step();
     awaitable<verdict> keep(intake& in, window w, window asked, instant own);
     std::int64_t settle(verdict& v, window w);
+    void begin_beside(window unanswered);
+    awaitable<void> beside_step();
+    std::int64_t next_interval(std::int64_t from);
+    bool may_sweep() const;
     void report(const verdict& v, std::int64_t wait);
 
     awaitable<void> sweep_step();
@@ -140,6 +191,7 @@ struct poller::impl
     void take_sweep_counts(const intake::tally& t);
     void say_differences(const std::vector<difference>& fresh);
     bool wants_minimal(window w) const;
+    void leave_out(window w, const verdict& v);
 
     awaitable<void> run();
     awaitable<outcome<backfill_report>> backfill(window wanted,

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include <dtbridge/core/log.hpp>
+#include <dtbridge/core/time.hpp>
 #include <dtbridge/poll/target.hpp>
 
 #include "poll/poller_impl.hpp"
@@ -65,6 +66,7 @@ awaitable<verdict> poller::impl::begin_sweep()
         verdict v = judge_archive(kept.error());
         co_return v;
     }
+    left_out.clear();
     sweep.emplace();
     sweep->kind = kind;
     sweep->whole.start = std::max<std::int64_t>(0, end - span);
@@ -91,10 +93,11 @@ awaitable<void> poller::impl::sweep_step()
     verdict v;
     if (!sweep)
         v = co_await begin_sweep();
-    bool redo = false;
+    bool redo = false, shorter = false;
     window w;
     if (sweep)
     {
+        sweep->asks_for_window = true;
         w.start = sweep->cursor;
         w.end = std::min(sweep->whole.end, sweep->cursor + sweep->slices.get());
         const std::int64_t before = now().steady;
@@ -107,7 +110,21 @@ awaitable<void> poller::impl::sweep_step()
             co_return;
         if (v.what == reaction::take)
         {
+            sweep->bad = {};
             sweep->slices.answered(w, status.bytes - bytes_before, now().steady - before, timeout_ms);
+        }
+        else if (sweep->asks_for_window)
+        {
+            shorter = sweep->bad.shorten(v, w, sweep->slices);
+            if (sweep->bad.is_hopeless())
+            {
+                leave_out(w, v);
+                sweep->bad = {};
+                v = verdict{};
+            }
+        }
+        if (v.what == reaction::take)
+        {
             sweep->cursor = w.end;
             if (w.end >= sweep->whole.end)
                 v = co_await finish_sweep();
@@ -116,12 +133,11 @@ awaitable<void> poller::impl::sweep_step()
     if (v.what == reaction::take)
     {
         sweep_wait.succeeded();
-        status.sweep_error.clear();
+        status.sweep_error = left_out;
         sweep_logged = answer_kind::ok;
         co_return;
     }
     // That an answer was too large is no fault: the next one will be shorter.
-    const bool shorter = v.what == reaction::halve && sweep->slices.halve(w);
     if (shorter && v.kind == answer_kind::too_large)
         co_return;
     const std::int64_t wait = sweep_wait.failed(parts.time->jitter(), v.retry_after);
@@ -133,6 +149,17 @@ awaitable<void> poller::impl::sweep_step()
                      "a sweep failed: " + v.words,
                      {{"outcome", std::string(name_of(v.kind))}, {"retry_ms", std::to_string(wait)}});
     sweep_logged = v.kind;
+}
+
+/// The rest of a sweep does not wait for what the master cannot answer.
+void poller::impl::leave_out(window w, const verdict& v)
+{
+    left_out =
+        "left out what happened from " + rfc3339_ms(w.start) + " to " + rfc3339_ms(w.end) + ": " + v.words;
+    log::warning("poll",
+                 options.name,
+                 "a sweep leaves out a span that the master does not answer for: " + v.words,
+                 {{"from", rfc3339_ms(w.start)}, {"to", rfc3339_ms(w.end)}});
 }
 
 /// What was archived stays so, whatever becomes of the rest of the answer.
@@ -247,6 +274,7 @@ awaitable<verdict> poller::impl::fetch(breach_key key)
     }
     count(v, in);
     take_sweep_counts(in.counts());
+    sweep->asks_for_window = v.what == reaction::take;
     co_return v;
 }
 
@@ -394,6 +422,7 @@ awaitable<verdict> poller::impl::is_shown(breach_key key, bool& shown)
     count(v, in);
     const auto keys = in.take_keys();
     shown = std::find(keys.begin(), keys.end(), key) != keys.end();
+    sweep->asks_for_window = v.what == reaction::take;
     co_return v;
 }
 

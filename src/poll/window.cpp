@@ -65,6 +65,31 @@ void poll_plan::done(window w)
         running_ = false;
 }
 
+plan_beside::plan_beside(std::int64_t after, std::int64_t overlap)
+    : after_(after), overlap_(std::max(overlap, poll_plan::short_reach)), cursor_(after)
+{}
+
+std::optional<window> plan_beside::next(std::int64_t end) const
+{
+    // The clock may have been set back.
+    const std::int64_t start = std::max(after_ + 1, std::min(cursor_, end - poll_plan::short_reach));
+    if (start > end)
+        return std::nullopt;
+    return window{start, std::min(end, start + slices.get())};
+}
+
+void plan_beside::done(window w, std::int64_t end, std::int64_t steady)
+{
+    caught_up_ = w.end >= end;
+    cursor_ = w.end;
+    if (!caught_up_)
+        return;
+    const bool wide = !last_wide_ || steady >= *last_wide_ + one_minute;
+    cursor_ -= wide ? overlap_ : poll_plan::short_reach;
+    if (wide)
+        last_wide_ = steady;
+}
+
 sweep_schedule::sweep_schedule(std::int64_t interval, std::int64_t steady, double jitter)
     : interval_(interval)
 {

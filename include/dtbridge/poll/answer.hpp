@@ -80,9 +80,10 @@ struct body_facts
 {
     bool begun = false;  ///< the head of an answer came
     body_shape shape = body_shape::nothing;
-    std::string_view text;       ///< the object, or the first bytes of anything else
-    bool is_breach = false;      ///< shape object: it has a pbid
-    std::string_view api_error;  ///< an element of the array was one of the API's error strings: that
+    std::string_view text;   ///< the object, or the first bytes of anything else
+    bool is_breach = false;  ///< shape object: it has a pbid
+    /// An element of an array without breaches was one of the API's error strings: that.
+    std::string_view api_error;
 };
 
 /// The API's error string ("API SIGNATURE ERROR", "API DATE ERROR", "INPUT ERROR", "ERROR") that some value

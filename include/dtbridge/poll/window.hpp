@@ -80,6 +80,31 @@ private:
     bool running_ = false;
 };
 
+/// The windows of what is newer than one that the master does not answer. They are polled beside it and move
+/// no position.
+class plan_beside
+{
+public:
+    /// after: the end of the window that is not answered. overlap: ms.
+    plan_beside(std::int64_t after, std::int64_t overlap);
+    /// end: now by the master's clock. Nothing where nothing is newer yet.
+    std::optional<window> next(std::int64_t end) const;
+    /// w, which next(end) gave, was answered completely and is stored. steady: own ms.
+    void done(window w, std::int64_t end, std::int64_t steady);
+    /// w is not answered either: what is newer than that.
+    void pass(window w) { after_ = w.end; }
+    /// The last answer reached its end.
+    bool caught_up() const { return caught_up_; }
+
+    slice_length slices;
+
+private:
+    std::int64_t after_, overlap_;
+    std::int64_t cursor_;                    // start of the next window
+    std::optional<std::int64_t> last_wide_;  // steady time of the last window that reached back by overlap
+    bool caught_up_ = false;
+};
+
 /// When which sweep is due. The first one is a deep one, spread over the interval so that masters do not
 /// sweep in step.
 class sweep_schedule

@@ -3,6 +3,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 
 #include <dtbridge/poll/target.hpp>
@@ -111,6 +112,127 @@ BOOST_AUTO_TEST_CASE(a_master_gone_for_a_day_is_caught_up_with)
     // What polling itself brings after a pause is not late.
     BOOST_TEST(w.status().late == 0);
     BOOST_TEST(w.status().archived == 24 * 60);
+}
+
+namespace
+{
+
+/// How a master fails where it trips over a breach.
+using failing = reply (*)();
+const failing failures[] = {
+    [] {
+        reply r;
+        r.status = 500;
+        return r;
+    },
+    [] {
+        reply r;
+        r.status = 504;
+        return r;
+    },
+    [] {
+        reply r;
+        r.body = R"([{"pbid":99,"ti)";
+        r.breaks = fail(make_error_code(boost::system::errc::connection_reset), "connection reset");
+        return r;
+    },
+    [] {
+        reply r;
+        r.headless = true;
+        r.takes = minute;
+        r.breaks = fail(errc::timed_out, "no answer within 60 s");
+        return r;
+    },
+    [] {
+        reply r;
+        r.body = R"([{"x":1}{"x":2}])";
+        return r;
+    },
+};
+
+void keeps_nothing_newer_back(failing fails)
+{
+    world w;
+    w.options.reconcile_interval = std::chrono::milliseconds(hour);
+    w.run(10 * minute);
+    stream breaches{w, 30 * second};
+    const std::int64_t corrupt = t0 + 10 * minute + 10 * second;
+    bool mended = false;
+    w.master->at_question = [&](std::size_t n) { breaches(n); };
+    w.master->instead = [&](const question& q) -> std::optional<reply> {
+        if (mended || q.query.contains("pbid"))
+            return std::nullopt;
+        const bool by_creation = q.get("creationtime") == "true";
+        if (!q.asked().holds(by_creation ? corrupt : corrupt - 20 * second))
+            return std::nullopt;
+        return fails();
+    };
+    w.run(6 * hour);
+    // All but what stands around it, and no later than in another hour.
+    const auto there = sorted(w.store->pbids());
+    BOOST_TEST(there.size() + 12 >= static_cast<std::size_t>(breaches.made));
+    BOOST_TEST(there.back() + 6 >= breaches.made);
+    BOOST_TEST(w.rings.size() > 100u);
+    BOOST_TEST((w.status().state == poll_state::failing));
+    BOOST_TEST(w.status().error.find("what is newer is polled meanwhile") != std::string::npos,
+               w.status().error);
+    BOOST_TEST(*w.status().position <= corrupt);
+    BOOST_TEST(w.store->stored->position <= corrupt);
+    BOOST_TEST(w.status().sweeps > 0);
+    BOOST_TEST(w.status().sweep_error.find("left out") == 0u, w.status().sweep_error);
+    // The span is still asked for, though not more often than any master that fails.
+    const auto is_for_it = [&](const question& q) {
+        return q.get("creationtime") == "true" && q.asked().holds(corrupt);
+    };
+    const auto& asked = w.master->questions;
+    const auto times = std::count_if(asked.begin(), asked.end(), is_for_it);
+    BOOST_TEST(times > 100);
+    BOOST_TEST(times < 700);
+    mended = true;
+    w.run(30 * minute);
+    const auto all = sorted(w.store->pbids());
+    BOOST_TEST(all == up_to(static_cast<std::int64_t>(all.size())), boost::test_tools::per_element());
+    BOOST_TEST(static_cast<std::int64_t>(all.size()) + 3 >= breaches.made);
+    BOOST_TEST((w.status().state == poll_state::polling));
+    BOOST_TEST(*w.status().position > t0 + 6 * hour);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_span_that_is_not_answered_keeps_nothing_newer_back)
+{
+    for (std::size_t i = 0; i < std::size(failures); ++i)
+    {
+        BOOST_TEST_CONTEXT(i)
+        keeps_nothing_newer_back(failures[i]);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(two_spans_that_are_not_answered_keep_nothing_newer_back)
+{
+    world w;
+    w.run(10 * minute);
+    stream breaches{w, 30 * second};
+    const std::int64_t first = t0 + 10 * minute + 10 * second;
+    const std::int64_t second_one = t0 + 2 * hour;
+    bool mended = false;
+    w.master->at_question = [&](std::size_t n) { breaches(n); };
+    w.master->instead = [&](const question& q) -> std::optional<reply> {
+        if (mended || (!q.asked().holds(first) && !q.asked().holds(second_one)))
+            return std::nullopt;
+        reply r;
+        r.status = 500;
+        return r;
+    };
+    w.run(5 * hour);
+    BOOST_TEST(sorted(w.store->pbids()).back() + 3 >= breaches.made);
+    BOOST_TEST(w.store->records.size() + 20 >= static_cast<std::size_t>(breaches.made));
+    BOOST_TEST(w.store->stored->position <= first);
+    mended = true;
+    w.run(30 * minute);
+    const auto all = sorted(w.store->pbids());
+    BOOST_TEST(all == up_to(static_cast<std::int64_t>(all.size())), boost::test_tools::per_element());
+    BOOST_TEST(static_cast<std::int64_t>(all.size()) + 3 >= breaches.made);
 }
 
 BOOST_AUTO_TEST_CASE(a_bridge_stopped_for_a_day_is_the_same)

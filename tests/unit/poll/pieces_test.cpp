@@ -175,6 +175,29 @@ BOOST_AUTO_TEST_CASE(a_slice_grows_on_small_quick_full_answers_only)
     BOOST_TEST(s.get() == slice_length::most);
 }
 
+BOOST_AUTO_TEST_CASE(what_is_newer_than_an_unanswered_window_is_asked_for_in_slices)
+{
+    plan_beside plan(t0, 10 * minute);
+    BOOST_TEST(!plan.next(t0).has_value());
+    BOOST_TEST((*plan.next(t0 + 5) == window{t0 + 1, t0 + 5}));
+    const std::int64_t now = t0 + 90 * minute;
+    BOOST_TEST((*plan.next(now) == window{t0 + 1, t0 + 1 + hour}));
+    plan.done(*plan.next(now), now, 0);
+    BOOST_TEST(!plan.caught_up());
+    BOOST_TEST((*plan.next(now) == window{t0 + 1 + hour, now}));
+    plan.done(*plan.next(now), now, 0);
+    BOOST_TEST(plan.caught_up());
+    // Back by overlap once a minute, else by one.
+    BOOST_TEST((*plan.next(now + 10'000) == window{now - 10 * minute, now + 10'000}));
+    plan.done(*plan.next(now + 10'000), now + 10'000, 10'000);
+    BOOST_TEST((*plan.next(now + 20'000) == window{now + 10'000 - minute, now + 20'000}));
+    // Never to what is not answered.
+    plan.pass(window{now, now + 20'000});
+    BOOST_TEST((*plan.next(now + 30'000) == window{now + 20'001, now + 30'000}));
+    // A clock set back behind that has nothing newer.
+    BOOST_TEST(!plan.next(now).has_value());
+}
+
 BOOST_AUTO_TEST_CASE(sweeps_are_hourly_and_a_deep_one_daily)
 {
     sweep_schedule s(hour, 0, 0.5);
