@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -83,7 +84,8 @@ struct sweep_state
     bool verified_all_gone = true;    // and it always was
     double full_bytes = 0, full_ms = 0;
     bad_answers bad;
-    bool asks_for_window = false;  // a bad answer now is not to the question for one breach
+    bool asks_for_window = false;                  // a bad answer now is not to the question for one breach
+    std::map<breach_key, unsigned> failed_singly;  // such questions, of the present slice
 };
 
 struct poller::impl
@@ -181,11 +183,14 @@ struct poller::impl
     awaitable<void> sweep_step();
     awaitable<verdict> sweep_full(window w);
     awaitable<verdict> sweep_minimal(window w, bool& redo);
-    awaitable<verdict> fetch(breach_key key);
+    awaitable<verdict> fetch(breach_key key, bool& refused);
+    awaitable<verdict> still_answers(window w);
+    bool is_not_to_be_had(breach_key key, answer_kind k);
+    void note_withheld(breach_key key);
     awaitable<verdict> compare(window w, intake& in);
     awaitable<verdict> settle_shown(const std::vector<breach_key>& shown);
     awaitable<verdict> look_for_gone(std::vector<breach_key> candidates, std::int64_t& gone);
-    awaitable<verdict> is_shown(breach_key key, bool& shown);
+    awaitable<verdict> is_shown(breach_key key, std::optional<bool>& shown);
     awaitable<verdict> finish_sweep();
     awaitable<verdict> begin_sweep();
     void take_sweep_counts(const intake::tally& t);

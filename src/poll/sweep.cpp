@@ -35,6 +35,15 @@ std::string named_pbids(const std::vector<breach_key>& keys)
     return out;
 }
 
+/// Whether this answer to the question for one breach is about that breach or about all that is asked for, as
+/// where a token was revoked.
+bool is_refusal(answer_kind k)
+{
+    return k == answer_kind::not_a_list || k == answer_kind::refused || k == answer_kind::forbidden ||
+           k == answer_kind::permission_redirect || k == answer_kind::malformed ||
+           k == answer_kind::input_error;
+}
+
 /// Whether the query leaves breaches out: then that one is not shown says nothing.
 bool narrows(const master_options& o)
 {
@@ -111,6 +120,7 @@ awaitable<void> poller::impl::sweep_step()
         if (v.what == reaction::take)
         {
             sweep->bad = {};
+            sweep->failed_singly.clear();
             sweep->slices.answered(w, status.bytes - bytes_before, now().steady - before, timeout_ms);
         }
         else if (sweep->asks_for_window)
@@ -238,11 +248,24 @@ awaitable<verdict> poller::impl::sweep_minimal(window w, bool& redo)
         v = co_await sweep_full(w);
         co_return v;
     }
+    std::vector<breach_key> refused;
     for (const auto& k : in.missing())
     {
-        v = co_await fetch(k);
+        bool is_refused = false;
+        v = co_await fetch(k, is_refused);
         if (v.what != reaction::take)
             co_return v;
+        if (is_refused)
+            refused.push_back(k);
+    }
+    if (!refused.empty())
+    {
+        // A token that was revoked meanwhile is refused everything, which says nothing about these.
+        v = co_await still_answers(w);
+        if (v.what != reaction::take)
+            co_return v;
+        for (const auto& k : refused)
+            note_withheld(k);
     }
     v = co_await compare(w, in);
     if (v.what == reaction::take)
@@ -250,9 +273,39 @@ awaitable<verdict> poller::impl::sweep_minimal(window w, bool& redo)
     co_return v;
 }
 
-/// One breach in full, by its pbid.
-awaitable<verdict> poller::impl::fetch(breach_key key)
+/// Whether the master still answers for the window of a survey.
+awaitable<verdict> poller::impl::still_answers(window w)
 {
+    intake::order o;
+    o.survey = true;
+    o.minimal = true;
+    intake in(*parts.store, o, tell, steady_clock());
+    std::string target = breaches_target(options, w, filter::activity, true);
+    const net::http_limits limits = bounds(w);
+    verdict v = co_await ask(*parts.wire, std::move(target), in, limits);
+    status.outcomes[static_cast<std::size_t>(v.kind)] += 1;
+    co_return v;
+}
+
+/// One breach that the master refuses, or trips over again and again, must not keep sweeps from the others.
+bool poller::impl::is_not_to_be_had(breach_key key, answer_kind k)
+{
+    return is_refusal(k) || (may_be_the_window(k) && ++sweep->failed_singly[key] >= patience);
+}
+
+void poller::impl::note_withheld(breach_key key)
+{
+    if (sweep->found.size() < differences_kept)
+        sweep->found.push_back(difference{difference::kind::withheld, key, 0});
+}
+
+/// One breach in full, by its pbid. refused: it is not to be had, or nothing is.
+awaitable<verdict> poller::impl::fetch(breach_key key, bool& refused)
+{
+    const auto failed = sweep->failed_singly.find(key);
+    refused = failed != sweep->failed_singly.end() && failed->second >= patience;
+    if (refused)
+        co_return verdict{};
     intake::order o;
     o.late_from = horizon;
     o.late_before = position.value_or(0) - poll_plan::short_reach;
@@ -269,11 +322,14 @@ awaitable<verdict> poller::impl::fetch(breach_key key)
         const outcome<bool> kept = co_await in.finish(std::nullopt, std::nullopt, true);
         if (!kept)
             v = judge_archive(kept.error());
-        else if (in.counts().shown == 0 && sweep->found.size() < differences_kept)
-            sweep->found.push_back(difference{difference::kind::withheld, key, 0});
+        else if (in.counts().shown == 0)
+            note_withheld(key);
     }
     count(v, in);
     take_sweep_counts(in.counts());
+    refused = is_not_to_be_had(key, v.kind);
+    if (refused)
+        v = verdict{};
     sweep->asks_for_window = v.what == reaction::take;
     co_return v;
 }
@@ -369,7 +425,7 @@ awaitable<verdict> poller::impl::look_for_gone(std::vector<breach_key> candidate
 {
     for (const auto& k : candidates)
     {
-        bool shown = false;
+        std::optional<bool> shown = false;
         if (sweep->verified >= verified_singly)
         {
             // Too many to ask; the next sweep goes on where these are mixed.
@@ -383,7 +439,11 @@ awaitable<verdict> poller::impl::look_for_gone(std::vector<breach_key> candidate
                 co_return v;
             ++sweep->verified;
         }
-        if (shown)
+        if (!shown)
+        {
+            sweep->verified_all_gone = false;
+        }
+        else if (*shown)
         {
             sweep->verified_all_gone = false;
             if (not_gone.size() >= not_gone_kept)
@@ -400,8 +460,13 @@ awaitable<verdict> poller::impl::look_for_gone(std::vector<breach_key> candidate
     co_return verdict{};
 }
 
-awaitable<verdict> poller::impl::is_shown(breach_key key, bool& shown)
+/// shown: nothing where the master refuses to say.
+awaitable<verdict> poller::impl::is_shown(breach_key key, std::optional<bool>& shown)
 {
+    shown.reset();
+    const auto failed = sweep->failed_singly.find(key);
+    if (failed != sweep->failed_singly.end() && failed->second >= patience)
+        co_return verdict{};
     intake::order o;
     o.survey = true;
     o.minimal = options.has_query("minimal", "true");
@@ -420,8 +485,15 @@ awaitable<verdict> poller::impl::is_shown(breach_key key, bool& shown)
             v = judge_archive(looked.error());
     }
     count(v, in);
-    const auto keys = in.take_keys();
-    shown = std::find(keys.begin(), keys.end(), key) != keys.end();
+    if (v.what == reaction::take)
+    {
+        const auto keys = in.take_keys();
+        shown = std::find(keys.begin(), keys.end(), key) != keys.end();
+    }
+    else if (is_not_to_be_had(key, v.kind))
+    {
+        v = verdict{};
+    }
     sweep->asks_for_window = v.what == reaction::take;
     co_return v;
 }

@@ -364,6 +364,120 @@ BOOST_AUTO_TEST_CASE(a_breach_shown_and_not_to_be_had_is_kept_as_withheld)
     BOOST_TEST(w.store->records.size() == 1440u);
 }
 
+namespace
+{
+
+/// How a master answers where it does not give one breach by its pbid.
+using refusing = reply (*)();
+reply answered(unsigned status, std::string body)
+{
+    reply r;
+    r.status = status;
+    r.body = std::move(body);
+    return r;
+}
+const refusing refusals[] = {
+    [] { return answered(200, R"({"x":1})"); },
+    [] { return answered(200, R"({"response":"ERROR"})"); },
+    [] { return answered(400, R"({"response":"INPUT ERROR"})"); },
+    [] { return answered(403, ""); },
+    [] {
+        reply r = answered(302, "");
+        r.location = "/403";
+        return r;
+    },
+    [] { return answered(200, R"([{"x":1}{"x":2}])"); },
+    [] { return answered(500, ""); },
+    [] {
+        reply r;
+        r.headless = true;
+        r.takes = minute;
+        r.breaks = fail(errc::timed_out, "no answer within 60 s");
+        return r;
+    },
+};
+
+/// Shows so much that sweeps ask for minimal=true, and breach 5000 to sweeps alone.
+struct sweeping_minimal : sweeping
+{
+    sweeping_minimal()
+    {
+        options.reconcile_deep = std::chrono::milliseconds(day);
+        const std::string pad = R"(,"pad":")" + std::string(6'000, 'p') + "\"";
+        for (int i = 0; i < 24 * 60; ++i)
+        {
+            add(i + 1, t0 - 24 * hour + (i + 1) * minute);
+            master->breaches.back().left_out = pad;
+        }
+        run(2 * hour);
+        add(5'000, t0 - 19 * hour + 1, time->now().wall);
+    }
+};
+
+}  // namespace
+
+BOOST_DATA_TEST_CASE(one_breach_that_is_refused_stops_no_sweep,
+                     boost::unit_test::data::make(refusals),
+                     refuse)
+{
+    sweeping_minimal w;
+    w.add(5'001, t0 - 18 * hour + 1, w.time->now().wall);
+    w.master->instead = [&](const question& q) -> std::optional<reply> {
+        if (q.get("pbid") != "5000")
+            return std::nullopt;
+        return refuse();
+    };
+    const auto before = w.status().sweeps;
+    w.run(4 * hour);
+    BOOST_TEST(w.status().sweeps >= before + 3);
+    BOOST_TEST(w.status().sweep_error == "");
+    BOOST_TEST(w.kept(difference::kind::withheld) == (ids{5'000}), boost::test_tools::per_element());
+    BOOST_TEST(w.store->records.size() == 1441u);
+    BOOST_TEST(w.kept(difference::kind::late) == (ids{5'001}), boost::test_tools::per_element());
+}
+
+BOOST_DATA_TEST_CASE(one_breach_that_is_refused_is_not_taken_for_gone,
+                     boost::unit_test::data::make(refusals),
+                     refuse)
+{
+    sweeping w;
+    w.add(1, t0 - 5 * hour);
+    w.add(2, t0 - 4 * hour);
+    w.run(90 * minute);
+    w.remove(1);
+    w.remove(2);
+    w.master->instead = [&](const question& q) -> std::optional<reply> {
+        if (q.get("pbid") != "1")
+            return std::nullopt;
+        return refuse();
+    };
+    const auto before = w.status().sweeps;
+    w.run(4 * hour);
+    BOOST_TEST(w.status().sweeps >= before + 3);
+    BOOST_TEST(w.status().sweep_error == "");
+    BOOST_TEST(w.kept(difference::kind::gone) == (ids{2}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_token_revoked_in_the_middle_of_a_sweep_withholds_nothing)
+{
+    sweeping_minimal w;
+    bool revoked = false;
+    w.master->instead = [&](const question& q) -> std::optional<reply> {
+        revoked = revoked || q.get("pbid") == "5000";
+        if (!revoked)
+            return std::nullopt;
+        return answered(403, "");
+    };
+    w.run(2 * hour);
+    BOOST_TEST(revoked);
+    BOOST_TEST(w.kept(difference::kind::withheld).empty());
+    BOOST_TEST((w.status().state == poll_state::failing));
+    w.master->instead = nullptr;
+    w.run(2 * hour);
+    BOOST_TEST(w.kept(difference::kind::withheld).empty());
+    BOOST_TEST(w.store->records.size() == 1441u);
+}
+
 /// What is being asked when the bridge is told to stop.
 using moment = bool (*)(const question&);
 const moment moments[] = {
