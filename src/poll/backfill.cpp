@@ -72,6 +72,8 @@ awaitable<outcome<backfill_report>> poller::impl::backfill(window wanted,
         so_far.set_aside += in.counts().set_aside;
         if (v.what == reaction::take)
         {
+            if (!archive_only)
+                tell_what_is_untold();
             wait.succeeded();
             so_far.shown += in.counts().shown;
             slices.answered(w, in.bytes(), now().steady - before, timeout_ms);

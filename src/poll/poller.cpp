@@ -143,7 +143,18 @@ awaitable<verdict> poller::impl::ask(exchange& wire, std::string target, intake&
 void poller::impl::count(const verdict& v, const intake& in)
 {
     status.outcomes[static_cast<std::size_t>(v.kind)] += 1;
+    untold = untold || v.kind == answer_kind::archive_failed;
     take_counts(in.counts());
+}
+
+/// What a commit brought whose answer was lost is a repeat when it is shown again, so nobody would be told.
+void poller::impl::tell_what_is_untold()
+{
+    if (!untold)
+        return;
+    untold = false;
+    if (parts.on_news)
+        parts.on_news(parts.store->last_seq());
 }
 
 void poller::impl::take_counts(const intake::tally& t)
@@ -280,7 +291,10 @@ awaitable<void> poller::impl::poll_step()
     }
     count(v, in);
     if (v.what == reaction::take)
+    {
         plan.slices.answered(w, in.bytes(), elapsed, timeout_ms);
+        tell_what_is_untold();
+    }
     const std::int64_t wait = settle(v, w);
     report(v, wait);
     next_poll = now().steady + wait;
@@ -422,6 +436,7 @@ awaitable<void> poller::impl::beside_step()
     beside->last_was_good = v.what == reaction::take;
     if (beside->last_was_good)
     {
+        tell_what_is_untold();
         beside->wait.succeeded();
         beside->bad = {};
         beside->plan.slices.answered(w, in.bytes(), elapsed, timeout_ms);

@@ -143,6 +143,7 @@ struct poller::impl
     bool last_was_good = false, sweep_turn = false, beside_turn = false, minimal_is_useless = false;
     answer_kind logged = answer_kind::ok, sweep_logged = answer_kind::ok;
     bool said_polling = false;
+    bool untold = false;  // a commit whose answer was lost may have been made, and nobody heard of it
     std::int64_t failed_times = 0;  // since the last good answer
     std::int64_t logged_at = 0;     // steady; of the last line about it
     std::optional<sweep_state> sweep;
@@ -168,6 +169,7 @@ struct poller::impl
     awaitable<verdict> ask(exchange& wire, std::string target, intake& in, net::http_limits limits);
     void count(const verdict& v, const intake& in);
     void take_counts(const intake::tally& t);
+    void tell_what_is_untold();
     void turn_to_activity(const intake::tally& t);
 
     awaitable<void> load();

@@ -58,6 +58,8 @@ public:
     /// Every call that writes fails with this while it is set.
     std::optional<failure> write_failure;
     std::optional<failure> read_failure;
+    /// The next add is made, and its answer is this.
+    std::optional<failure> lost_answer;
     /// Called at every add, before anything is done.
     std::function<void(const archive_block&)> on_add;
 
@@ -122,6 +124,12 @@ public:
         {
             recorded.push_back(*block.window);
             recorded.back().archived += static_cast<std::int64_t>(out.keys.size());
+        }
+        if (lost_answer)
+        {
+            const failure f = *lost_answer;
+            lost_answer.reset();
+            co_return f;
         }
         co_return out;
     }

@@ -569,6 +569,19 @@ BOOST_AUTO_TEST_CASE(a_full_archive_stops_the_position_and_says_so)
     BOOST_TEST(w.status().error == "");
 }
 
+BOOST_AUTO_TEST_CASE(a_commit_whose_answer_was_lost_is_told_of)
+{
+    world w;
+    w.run(30 * second);
+    w.store->lost_answer = fail(errc::timed_out, "the connection to PostgreSQL broke at COMMIT");
+    w.add(1, t0 + 40 * second);
+    w.run(5 * minute);
+    BOOST_TEST(w.outcomes(answer_kind::archive_failed) == 1u);
+    BOOST_TEST(w.store->pbids() == (ids{1}), boost::test_tools::per_element());
+    BOOST_TEST(w.rings == (ids{1}), boost::test_tools::per_element());
+    BOOST_TEST((w.status().state == poll_state::polling));
+}
+
 BOOST_AUTO_TEST_CASE(an_archive_that_cannot_be_read_at_start_is_waited_for)
 {
     world w;
