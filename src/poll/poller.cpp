@@ -241,8 +241,18 @@ awaitable<void> poller::impl::load()
 awaitable<void> poller::impl::poll_step()
 {
     const instant own = now();
+    if (began_too_late())
+    {
+        plan.start_anew();
+        horizon = std::numeric_limits<std::int64_t>::min();
+    }
     if (plan.caught_up())
+    {
         run_position = position;
+        guessed.reset();
+        if (!position && !clock.known())
+            guessed = own;
+    }
     const window w = plan.next(position, clock.now(own), own.steady);
     if (!position && horizon == std::numeric_limits<std::int64_t>::min())
         horizon = w.start;
@@ -278,18 +288,27 @@ awaitable<void> poller::impl::poll_step()
     const net::http_limits limits = bounds(w);
     verdict v = co_await ask(*parts.wire, std::move(target), in, limits);
     const std::int64_t elapsed = now().steady - own.steady;
-    if (v.what == reaction::take)
+    const bool void_run = began_too_late();
+    if (v.what == reaction::take && !void_run)
     {
         v = co_await keep(in, w, asked, own);
     }
     else if (v.kind != answer_kind::archive_failed)
     {
-        // What came before a cut stays.
+        // What came before a cut stays, and what came from a span that was too late.
         const outcome<bool> kept = co_await in.finish(std::nullopt, std::nullopt, false);
         if (!kept)
             v = judge_archive(kept.error());
     }
     count(v, in);
+    if (v.what == reaction::take && void_run)
+    {
+        log::info("poll",
+                  options.name,
+                  "this host's clock is ahead of the master's: the first poll begins again by the master's");
+        next_poll = now().steady;
+        co_return;
+    }
     if (v.what == reaction::take)
     {
         plan.slices.answered(w, in.bytes(), elapsed, timeout_ms);
@@ -306,6 +325,13 @@ std::int64_t poller::impl::next_interval(std::int64_t from)
 {
     const double spread = 0.9 + 0.2 * parts.time->jitter();
     return from + static_cast<std::int64_t>(static_cast<double>(options.interval.count()) * spread);
+}
+
+/// The first run began by this host's clock, which is ahead of the master's as it is known by now: it would
+/// pass over a part of `backfill`.
+bool poller::impl::began_too_late() const
+{
+    return !position && guessed && clock.known() && guessed->wall - clock.now(*guessed) > master_clock::jump;
 }
 
 /// A complete answer to w: its last block and the position, together.

@@ -131,7 +131,8 @@ struct poller::impl
 
     std::optional<std::int64_t> position;      // of the last complete answer, stored or about to be
     std::optional<std::int64_t> run_position;  // what it was when the present run began
-    std::int64_t last_saved = 0;               // steady; of the stored position
+    std::optional<instant> guessed;  // when the first run began, where only this host's clock was known
+    std::int64_t last_saved = 0;     // steady; of the stored position
     bool ever_saved = false;
     bool by_activity = false;
     std::int64_t horizon = std::numeric_limits<std::int64_t>::min();  // polling never asked for what is older
@@ -175,6 +176,7 @@ struct poller::impl
     awaitable<void> load();
     awaitable<void> poll_step();
     awaitable<verdict> keep(intake& in, window w, window asked, instant own);
+    bool began_too_late() const;
     std::int64_t settle(verdict& v, window w);
     void begin_beside(window unanswered);
     awaitable<void> beside_step();

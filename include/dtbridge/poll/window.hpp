@@ -62,6 +62,8 @@ public:
     std::int64_t position_after(window w) const;
     /// w was answered completely and is stored.
     void done(window w);
+    /// The run is void; the next window begins another.
+    void start_anew() { running_ = false; }
     /// No slice of a run is open: the last answer reached its end.
     bool caught_up() const { return !running_; }
     /// The next run reaches back further by this once: the master's clock was set back by a jump that was

@@ -339,6 +339,36 @@ BOOST_AUTO_TEST_CASE(a_date_error_is_learnt_from_and_repeated_at_once)
     BOOST_TEST(*w.status().position <= w.master->clock() + second);
 }
 
+BOOST_AUTO_TEST_CASE(a_first_poll_by_a_clock_that_is_ahead_skips_nothing_of_backfill)
+{
+    for (const std::int64_t ahead : {10 * day, 3 * hour, 10 * minute})
+    {
+        for (const bool refuses_first : {false, true})
+        {
+            BOOST_TEST_CONTEXT(ahead << " " << refuses_first)
+            {
+                world w;
+                w.master->ahead = -ahead;
+                const std::int64_t now = t0 - ahead;
+                w.add(1, now - 24 * hour + 2 * minute);
+                w.add(2, now - 22 * hour);
+                w.add(3, now - minute);
+                reply refused;
+                refused.body = R"({"response":"ERROR"})";
+                if (refuses_first)
+                    w.master->instead = once(1, refused);
+                w.run(5 * minute);
+                auto all = w.store->pbids();
+                std::sort(all.begin(), all.end());
+                BOOST_TEST(all == (ids{1, 2, 3}), boost::test_tools::per_element());
+                BOOST_TEST(w.status().late == 0);
+                BOOST_TEST((w.status().state == poll_state::polling));
+                BOOST_TEST(*w.status().position <= w.master->clock() + second);
+            }
+        }
+    }
+}
+
 BOOST_AUTO_TEST_CASE(a_date_error_that_stays_is_said_with_the_skew)
 {
     world w;
