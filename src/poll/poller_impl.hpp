@@ -103,6 +103,7 @@ struct poller::impl
         status.error.clear();
         status.sweep_error.clear();
         timeout_ms = options.timeout.count();
+        trusted_at = parts.time->now().steady;  // what a predecessor learnt of the clock was good until now
         tell.turns = parts.turns;
         tell.on_news = parts.on_news;
         tell.on_changes = parts.on_changes;

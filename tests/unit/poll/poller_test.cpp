@@ -414,6 +414,21 @@ BOOST_AUTO_TEST_CASE(a_masters_clock_that_jumps_loses_nothing)
     }
 }
 
+BOOST_AUTO_TEST_CASE(a_clock_set_back_after_a_reload_reaches_back_no_further_than_that)
+{
+    world w;
+    w.time->advance(30 * day);  // this host's uptime
+    w.run(10 * minute);
+    w.reload();
+    w.master->ahead = -20 * minute;
+    const auto before = w.master->questions.size();
+    const auto now = w.master->clock();
+    w.run(10 * minute);
+    BOOST_TEST(*w.status().skew_seconds == -20 * 60);
+    for (auto i = before; i < w.master->questions.size(); ++i)
+        BOOST_TEST(w.master->questions[i].asked().start > now - hour);
+}
+
 BOOST_AUTO_TEST_CASE(auto_turns_to_activity_when_creation_is_ignored)
 {
     world w;

@@ -250,6 +250,7 @@ struct world
         parts.wire = master;
         parts.store = store;
         parts.time = time;
+        parts.clock = clock;
         parts.on_news = [this](std::int64_t seq) { rings.push_back(seq); };
         parts.on_changes = [this](const std::vector<noted_change>& c) {
             changes.insert(changes.end(), c.begin(), c.end());
@@ -272,6 +273,12 @@ struct world
     }
     /// Stops and starts anew on the same archive.
     void restart() { loop.reset(); }
+    /// The same with what is known of the master's clock, as a reload does it.
+    void reload()
+    {
+        clock = loop->clock();
+        restart();
+    }
     void add(std::int64_t pbid, std::int64_t created, std::int64_t visible = 0, std::int64_t lag = 20'000)
     {
         fake_breach b;
@@ -293,6 +300,7 @@ struct world
     std::shared_ptr<fake_master> master = std::make_shared<fake_master>(time);
     std::shared_ptr<dtbridge::test::memory_archive> store =
         std::make_shared<dtbridge::test::memory_archive>();
+    master_clock clock;
     std::vector<std::int64_t> rings;
     std::vector<noted_change> changes;
     std::unique_ptr<poller> loop;
