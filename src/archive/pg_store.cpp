@@ -667,7 +667,7 @@ archive_span pg_store::collect(const scan_order& what, bool all)
             break;
         for (const auto& b : some)
         {
-            held->push_back(b);
+            bool is_held = false;
             const auto skip =
                 static_cast<std::size_t>(std::max<std::int64_t>(from.after_seq + 1 - b->first_seq, 0));
             for (auto n = skip; n < b->count(); ++n)
@@ -684,6 +684,10 @@ archive_span pg_store::collect(const scan_order& what, bool all)
                     span.hold = std::move(held);
                     return span;
                 }
+                // What nothing was taken of is let go: few of many breaches would hold all of their blocks.
+                if (!is_held)
+                    held->push_back(b);
+                is_held = true;
                 span.breaches.push_back(found);
                 bytes += found.body.size();
             }

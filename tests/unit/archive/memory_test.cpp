@@ -1,3 +1,5 @@
+#include <malloc.h>
+
 #include <dtbridge/db/connection.hpp>
 
 #include "archive/recent.hpp"
@@ -19,6 +21,13 @@ std::shared_ptr<const added_block> block(std::int64_t first, std::size_t n, std:
     for (std::size_t i = 0; i < n; ++i)
         b->entries.push_back(added_block::entry{breach_key{first + static_cast<std::int64_t>(i), 0}, i, 1});
     return b;
+}
+
+/// Bytes; 0 under a sanitizer, which has a heap of its own.
+std::int64_t heap_in_use()
+{
+    const auto all = ::mallinfo2();
+    return static_cast<std::int64_t>(all.uordblks + all.hblkhd);
 }
 
 }  // namespace
@@ -111,6 +120,32 @@ DTBRIDGE_TEST_BOTH(a_poll_without_news_opens_nothing)
     nothing_old.older_than = 5;
     BOOST_TEST(a.must(acme->prune(nothing_old)).dropped == 0);
     BOOST_TEST(a.pool.open_connections() == 0u);
+}
+
+DTBRIDGE_TEST_BOTH(a_span_holds_no_block_that_it_has_nothing_of)
+{
+    archives a(kind);
+    auto acme = a.open();
+    // Each block reaches from long before what is looked for to long after it; one of them has it.
+    constexpr std::int64_t blocks = 40;
+    constexpr std::size_t block_size = 200'000;
+    for (std::int64_t n = 0; n < blocks; ++n)
+    {
+        auto pieces = test::pieces_of(1 + 3 * n, 3, block_size / 3);
+        pieces[0].key.created = 1'000;
+        pieces[1].key.created = n == 7 ? 5'000 : 2'000;
+        pieces[2].key.created = 9'000;
+        a.must(acme->add(test::block_of(pieces)));
+    }
+    scan_order what;
+    what.created_from = 4'000;
+    what.created_before = 6'000;
+    what.max_bytes = 1 << 20;
+    a.must(acme->scan(what));
+    const auto before = heap_in_use();
+    const auto span = a.must(acme->scan(what));
+    BOOST_TEST(pbids(span) == (std::vector<std::int64_t>{1 + 3 * 7 + 1}), boost::test_tools::per_element());
+    BOOST_TEST(heap_in_use() - before < static_cast<std::int64_t>(blocks / 4 * block_size));
 }
 
 DTBRIDGE_TEST_BOTH(deliveries_read_what_was_just_added_from_memory)
