@@ -196,7 +196,8 @@ private:
                 kind->bind(1, std::string_view(t.name));
                 t.has_rowid = !kind->step() || kind->integer(0) == 0;
             }
-            db::query column(db_->prepared("SELECT upper(type), pk FROM pragma_table_info(?) ORDER BY cid"));
+            db::query column(db_->prepared(
+                "SELECT upper(type), pk, \"notnull\", dflt_value FROM pragma_table_info(?) ORDER BY cid"));
             column->bind(1, std::string_view(t.name));
             std::string marks;
             while (column->step())
@@ -208,7 +209,11 @@ private:
                 if (t.has_rowid && type == "INTEGER" && column->integer(1) == 1)
                     t.rowid_column = static_cast<int>(t.columns.size());
                 t.columns.push_back(is);
-                marks += marks.empty() ? "?" : ", ?";
+                // A row from before a column was added lacks it, and has what the schema says.
+                const std::string otherwise(column->text(3));
+                const bool has_default = column->integer(2) != 0 && !otherwise.empty();
+                marks += marks.empty() ? "" : ", ";
+                marks += has_default ? "ifnull(?, " + otherwise + ")" : "?";
             }
             // A table of one row, which the schema has filled, is filled again.
             const std::string verb = t.name == "state" ? "INSERT OR REPLACE" : "INSERT OR IGNORE";
