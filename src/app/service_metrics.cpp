@@ -75,7 +75,7 @@ void master_counters(exposition& e, const std::vector<master_row>& all)
             [](const auto& s) { return s.state_changes; });
     counter("dtbridge_sweeps_total", "Reconciliation sweeps done.", [](const auto& s) { return s.sweeps; });
     counter("dtbridge_sweep_differences_total",
-            "Breaches that a sweep found and polling had not, or that vanished.",
+            "Breaches that a sweep found and polling had not, or that vanished or were withheld.",
             [](const auto& s) { return s.differences; });
     e.metric("dtbridge_answer_seconds", type::histogram, "From asking the master to the end of its answer.");
     for (const auto& [name, s] : all)

@@ -62,7 +62,7 @@ std::string lost_words(const std::string& destination, std::int64_t count)
 {
     return "destination " + destination + " lost " +
            counted(static_cast<std::size_t>(count), "breach", "breaches") +
-           ": the archive was full and dropped them before it had them";
+           ": the archive was full, or hold was over, before it had them";
 }
 
 std::string reused_words(const std::string& master, std::int64_t count)
