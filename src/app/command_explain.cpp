@@ -1,4 +1,3 @@
-#include <charconv>
 #include <iostream>
 
 #include <boost/json/array.hpp>
@@ -14,20 +13,6 @@
 namespace dtbridge::app
 {
 
-namespace
-{
-
-std::int64_t pbid_of(const std::string& text)
-{
-    std::int64_t n = 0;
-    const auto end = std::from_chars(text.data(), text.data() + text.size(), n);
-    if (end.ec != std::errc() || end.ptr != text.data() + text.size())
-        throw usage_error("--pbid is a number, not '" + text + "'");
-    return n;
-}
-
-}  // namespace
-
 int explain(const arguments& args)
 {
     const auto said = parse(args,
@@ -37,7 +22,7 @@ int explain(const arguments& args)
                              {"json", "", "as one JSON object"}});
     if (!said)
         return exit_done;
-    const auto pbid = pbid_of(said->get("pbid"));
+    const auto pbid = to_pbid(said->get("pbid"));
     const auto c = load_config(said->config(), true);
     const auto name = find_master(c, said->get("master")).name;
     become_owner(c.service.state_dir);

@@ -70,6 +70,8 @@ recipe from_flags(const parsed& said)
     r.options.format = to_format(said.get("format"));
     const bool json = r.options.format == format::kind::json;
     r.options.header = to_header(said.get("header", json ? "rfc5424" : "rfc3164"));
+    if (said.has("fields") && r.options.format == format::kind::json)
+        throw usage_error("--fields goes with cef and leef; json has the breach's own members");
     r.fields = load_fields(r.options, said.get("fields"));
     r.master.name = said.get("master", "master");
     r.master.url = said.get("url", "https://" + r.master.name);

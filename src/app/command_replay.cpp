@@ -62,7 +62,7 @@ deliver::replay_order order_of(const parsed& said)
         throw usage_error("--from is not before --to: no breach lies between them");
     order.model = said.get("model");
     if (said.has("pbid"))
-        order.pbid = whole_number(said.get("pbid"), "--pbid is a number");
+        order.pbid = to_pbid(said.get("pbid"));
     return order;
 }
 

@@ -1,6 +1,7 @@
 #include "app/options.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <iostream>
 
 #include <boost/program_options.hpp>
@@ -115,6 +116,15 @@ std::optional<parsed> parse(const arguments& args,
     if (answer.positional_.size() > max_positional)
         throw usage_error("'" + answer.positional_[max_positional] + "' is one argument too many");
     return answer;
+}
+
+std::int64_t to_pbid(const std::string& text)
+{
+    std::int64_t n = 0;
+    const auto end = std::from_chars(text.data(), text.data() + text.size(), n);
+    if (end.ec != std::errc() || end.ptr != text.data() + text.size())
+        throw usage_error("--pbid is a number, not '" + text + "'");
+    return n;
 }
 
 }  // namespace dtbridge::app

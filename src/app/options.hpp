@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -46,6 +47,9 @@ std::optional<parsed> parse(const arguments& args,
                             std::string_view command_name,
                             const std::vector<option>& known,
                             std::size_t max_positional = 0);
+
+/// The value of --pbid: any int64, negative ones of Unified View included. Throws usage_error.
+std::int64_t to_pbid(const std::string& text);
 
 inline constexpr std::string_view default_config = "/etc/dtbridge/dtbridge.toml";
 

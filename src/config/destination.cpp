@@ -276,26 +276,26 @@ void check_spans(section& s, deliver::destination_options& out)
     else if (start != nullptr)
     {
         std::chrono::milliseconds span{0};
-        if (s.read_duration("start", span, 0ms, longest))
+        if (s.read_duration("start", span, 0ms, longest, ", or \"all\""))
             out.start = span;
     }
     const entry* hold = s.find("hold");
     if (hold != nullptr && !(hold->value.type == node::kind::string && hold->value.text.empty()))
     {
         std::chrono::milliseconds span{0};
-        if (s.read_duration("hold", span, 1s, longest))
+        if (s.read_duration("hold", span, 1s, longest, ", or \"\""))
             out.hold = span;
     }
 }
 
-void check_not_built(section& s, deliver::destination_options& out)
+void check_events(section& s, deliver::destination_options& out)
 {
     const entry* heartbeat = s.find("heartbeat");
     if (heartbeat != nullptr &&
         !(heartbeat->value.type == node::kind::string && heartbeat->value.text.empty()))
     {
         std::chrono::milliseconds every{0};
-        if (s.read_duration("heartbeat", every, 1s, 24h))
+        if (s.read_duration("heartbeat", every, 1s, 24h, ", or \"\""))
             out.heartbeat = every;
     }
     s.read("updates", out.updates);
@@ -463,7 +463,7 @@ void check_destination(section& written,
     o.transport.max_message = o.format.max_message;
     check_pace(s, transport_known, o);
     check_spans(s, o);
-    check_not_built(s, o);
+    check_events(s, o);
     check_rules(s, c, known, out);
     check_fields(s, c, out);
     check_together(s, c, masters, out);

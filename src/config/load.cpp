@@ -35,6 +35,13 @@ void check_count(const node& tree, context& c, const char* key, std::size_t most
                          "; expected at most " + std::to_string(most));
 }
 
+/// `api_token = []` has none.
+bool has_elements(section& s, std::string_view key)
+{
+    const entry* e = s.find(key);
+    return e != nullptr && (e->value.type != node::kind::array || !e->value.elements.empty());
+}
+
 void check_all(const node& tree, context& c, configuration& out)
 {
     section root(c.problems, tree, "", 0);
@@ -57,7 +64,7 @@ void check_all(const node& tree, context& c, configuration& out)
     // Whoever reaches the listener from elsewhere must show who it is.
     if (auto address = net::parse_endpoint(out.service.listen, 0);
         !out.service.listen.empty() && address && !is_loopback(address->host) &&
-        !out.service.listen_cert_file.empty() && !root.is_set("api_token"))
+        !out.service.listen_cert_file.empty() && !has_elements(root, "api_token"))
         c.problems.error(
             0,
             "api_token",

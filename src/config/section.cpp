@@ -125,7 +125,8 @@ std::string section::expected_duration(std::chrono::milliseconds low, std::chron
 bool section::read_duration(std::string_view key,
                             std::chrono::milliseconds& out,
                             std::chrono::milliseconds low,
-                            std::chrono::milliseconds high)
+                            std::chrono::milliseconds high,
+                            std::string_view or_else)
 {
     const entry* e = find(key);
     if (e == nullptr)
@@ -133,7 +134,7 @@ bool section::read_duration(std::string_view key,
     auto value = e->value.type == node::kind::string ? parse_duration(e->value.text) : std::nullopt;
     if (!value || *value < low || *value > high)
     {
-        wrong(*e, expected_duration(low, high));
+        wrong(*e, expected_duration(low, high) + std::string(or_else));
         return false;
     }
     out = *value;

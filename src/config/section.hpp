@@ -47,10 +47,12 @@ public:
 
     bool read(std::string_view key, bool& out);
     bool read(std::string_view key, std::string& out);
+    /// or_else: what else is right, for the words of a problem (`, or "all"`).
     bool read_duration(std::string_view key,
                        std::chrono::milliseconds& out,
                        std::chrono::milliseconds low,
-                       std::chrono::milliseconds high);
+                       std::chrono::milliseconds high,
+                       std::string_view or_else = "");
     bool read_size(std::string_view key, std::uint64_t& out, std::uint64_t low, std::uint64_t high);
     bool read_integer(std::string_view key, std::int64_t& out, std::int64_t low, std::int64_t high);
 

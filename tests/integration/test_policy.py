@@ -280,6 +280,7 @@ class Policy(RigTest):
         self.assertEqual(sorted(replay("--from", str(first), "--to", str(last))[1]), [p for p in wanted if 20 <= p < 40])
         self.assertEqual(replay("--pbid", "7", "--master", "acme")[1], [7])
         self.assertEqual(replay("--pbid", "5")[1], [])
+        self.assertEqual(replay("--pbid", "-9223372036854775808")[1], [])  # Unified View has negative ones
         got, sent = replay("--dry-run", "--from", "-5h")
         self.assertEqual(sent, [])
         lines = [json.loads(line) for line in got.stdout.splitlines()]

@@ -667,8 +667,8 @@ const wrong rows[] = {
      "stage-9.toml is missing",
      "mappings/stage-1.toml"},
     {P::at_destination, "held_back = \"keep\"\n", 9, "destination.held_back", "\"keep\"", "drop or mark"},
-    {P::at_destination, "start = \"yesterday\"\n", 9, "destination.start", "yesterday", "a duration"},
-    {P::at_destination, "hold = \"forever\"\n", 9, "destination.hold", "forever", "a duration"},
+    {P::at_destination, "start = \"yesterday\"\n", 9, "destination.start", "yesterday", "or \"all\""},
+    {P::at_destination, "hold = \"forever\"\n", 9, "destination.hold", "forever", "or \"\""},
     {P::at_destination, "max_message = \"8 KiB!\"\n", 9, "destination.max_message", "8 KiB!", "8KiB"},
     {P::at_destination, "max_message = \"64B\"\n", 9, "destination.max_message", "64B", "from 256B"},
     {P::at_destination,
@@ -916,6 +916,7 @@ BOOST_AUTO_TEST_CASE(other_hosts_are_listened_to_with_tls_and_a_token_only)
         }
     };
     one_problem(f.load(text("c.key", "")), "api_token", "no [[api_token]]");
+    one_problem(f.load("api_token = []\n" + text("c.key", "")), "api_token", "no [[api_token]]");
     one_problem(f.load(text("", token)), "service.listen", "listen_tls");
     one_problem(f.load(text("other.key", token)), "service.listen_tls.key_file", "does not belong");
     f.write("blank.token", "two words of a token\n");

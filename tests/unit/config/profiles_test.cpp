@@ -52,7 +52,7 @@ BOOST_AUTO_TEST_CASE(every_profile_is_good_with_every_transport_and_format)
     for (const auto& name : config::profile_names())
     {
         with(name);
-        for (std::string transport : {"udp", "tcp", "tls"})
+        for (std::string transport : {"udp", "tcp", "tls", "relp", "relp+tls"})
             for (std::string format : {"json", "cef", "leef"})
             {
                 auto d = with(name, "transport = \"" + transport + "\"\nformat = \"" + format + "\"\n");
@@ -64,6 +64,13 @@ BOOST_AUTO_TEST_CASE(every_profile_is_good_with_every_transport_and_format)
                     BOOST_TEST((d.format.header == format::header_kind::rfc3164));
             }
     }
+}
+
+BOOST_AUTO_TEST_CASE(rsyslog_cuts_at_8_kib_whatever_the_transport)
+{
+    // formats.md 5.4: maxMessageSize, which is imrelp's maxDataSize, too.
+    for (std::string transport : {"udp", "tcp", "tls", "relp", "relp+tls"})
+        BOOST_TEST(with("rsyslog", "transport = \"" + transport + "\"\n").format.max_message <= 8192u);
 }
 
 BOOST_AUTO_TEST_CASE(values_that_the_receivers_need)
