@@ -3,6 +3,8 @@
 #include <boost/asio/error.hpp>
 #include <boost/asio/ip/udp.hpp>
 
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -39,6 +41,19 @@ file_mark mark_of(const std::string& path)
     if (path.empty() || ::stat(path.c_str(), &s) != 0)
         return {};
     return {static_cast<std::int64_t>(s.st_ino), s.st_size, s.st_mtim.tv_sec, s.st_mtim.tv_nsec};
+}
+
+/// Lets datagrams be fragmented on their way. By default the kernel finds the path's MTU by losing one: it
+/// goes with "don't fragment", a router drops it, and the ICMP error ends the connection, whose batch then
+/// goes again. Datagrams here are as long as their message and are not resized, so there is nothing to find
+/// out; with this the kernel keeps such errors to itself. Where it cannot be set, sending copes with them.
+void let_fragment(asio::ip::udp::socket& socket, bool v6)
+{
+    const int how = v6 ? IPV6_PMTUDISC_DONT : IP_PMTUDISC_DONT;
+    if (v6)
+        ::setsockopt(socket.native_handle(), IPPROTO_IPV6, IPV6_MTU_DISCOVER, &how, sizeof how);
+    else
+        ::setsockopt(socket.native_handle(), IPPROTO_IP, IP_MTU_DISCOVER, &how, sizeof how);
 }
 
 std::array<file_mark, 3> marks_of(const net::tls_options& o)
@@ -140,6 +155,8 @@ struct connector::impl
             socket.open(to.protocol(), ec);
             if (!ec)
                 socket.non_blocking(true, ec);
+            if (!ec)
+                let_fragment(socket, address.is_v6());
             if (!ec)
                 socket.connect(to, ec);
             if (ec)

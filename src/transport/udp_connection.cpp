@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <utility>
 
+#include <transport/datagram.hpp>
 #include <transport/linked_connection.hpp>
 
 namespace dtbridge::transport
@@ -61,6 +62,8 @@ void udp_connection::over(error_code e)
     std::string words = name_ + ": " + e.message();
     if (e == asio::error::connection_refused)
         words = name_ + ": nobody listens on that UDP port (ICMP port unreachable)";
+    else if (e == asio::error::message_size)
+        words = name_ + ": a datagram was too long for the way there (ICMP fragmentation needed)";
     over(fail(e, std::move(words)));
 }
 
@@ -127,21 +130,23 @@ awaitable<outcome<send_report>> udp_connection::send(const batch& b)
         }
         // One datagram to a call: sendmmsg() answers how many went before an ICMP error and clears that.
         const auto piece = b.piece(next);
-        if (::send(socket_.native_handle(), piece.data(), piece.size(), MSG_DONTWAIT) >= 0)
+        const auto send_it = [&] {
+            const auto sent = ::send(socket_.native_handle(), piece.data(), piece.size(), MSG_DONTWAIT);
+            return sent >= 0 ? 0 : errno;
+        };
+        const auto verdict = hand_over(send_it);
+        if (verdict.what == datagram_verdict::fate::gone)
         {
             ++next;
             continue;
         }
-        const int problem = errno;
-        if (problem == EINTR)
-            continue;
-        if (problem == EMSGSIZE)
+        if (verdict.what == datagram_verdict::fate::never)
         {
-            // That one datagram can never go: counted and passed over, not a loop.
+            // Counted and passed over, not a loop.
             report.undeliverable.push_back(next++);
             continue;
         }
-        if (problem == EAGAIN || problem == EWOULDBLOCK)
+        if (verdict.what == datagram_verdict::fate::wait)
         {
             const result<std::size_t> late = make_error_code(errc::timed_out);
             auto waiting = wait_writable(socket_);
@@ -153,7 +158,7 @@ awaitable<outcome<send_report>> udp_connection::send(const batch& b)
             }
             continue;
         }
-        over(error_code(problem, boost::system::system_category()));
+        over(error_code(verdict.problem, boost::system::system_category()));
         co_return *reason_;
     }
     if (reason_)

@@ -7,12 +7,31 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/ip.h>
+#include <netinet/ip_icmp.h>
+#include <netinet/udp.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
 #include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
 #include <functional>
+#include <numeric>
 #include <thread>
+
+#include <transport/datagram.hpp>
 
 #include "support/collector.hpp"
 #include "support/run_coro.hpp"
+#include "support/skipped.hpp"
 
 using namespace dtbridge;
 namespace asio = boost::asio;
@@ -81,6 +100,69 @@ seen run(std::uint16_t port, std::vector<std::string> messages, std::function<vo
     return run_coro(ctx, std::move(task), 10s);
 }
 
+bool raise_loopback()
+{
+    const int fd = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ifreq lo{};
+    std::strcpy(lo.ifr_name, "lo");
+    lo.ifr_flags = IFF_UP | IFF_RUNNING;
+    const bool up = ::ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
+    ::close(fd);
+    return up;
+}
+
+/// The local port of the UDP socket that is connected to 127.0.0.1:port; 0: there is none.
+std::uint16_t connected_to(std::uint16_t port)
+{
+    std::ifstream sockets("/proc/thread-self/net/udp");
+    std::string line;
+    while (std::getline(sockets, line))
+    {
+        unsigned from_address = 0, from = 0, to_address = 0, to = 0;
+        const auto words =
+            std::sscanf(line.c_str(), " %*d: %x:%x %x:%x", &from_address, &from, &to_address, &to);
+        if (words == 4 && to == port)
+            return static_cast<std::uint16_t>(from);
+    }
+    return 0;
+}
+
+/// Sends what a router answers a datagram that was too long for its next link (RFC 792; RFC 1191 4).
+void refuse_length(std::uint16_t port)
+{
+    struct
+    {
+        icmphdr icmp;
+        iphdr ip;
+        udphdr udp;
+    } refusal{};
+    const auto home = htonl(INADDR_LOOPBACK);
+    refusal.icmp.type = ICMP_DEST_UNREACH;
+    refusal.icmp.code = ICMP_FRAG_NEEDED;
+    refusal.icmp.un.frag.mtu = htons(1400);
+    refusal.ip.version = 4;
+    refusal.ip.ihl = 5;
+    refusal.ip.tot_len = htons(1478);
+    refusal.ip.protocol = IPPROTO_UDP;
+    refusal.ip.saddr = home;
+    refusal.ip.daddr = home;
+    refusal.udp.source = htons(connected_to(port));
+    refusal.udp.dest = htons(port);
+    BOOST_TEST(refusal.udp.source != 0);
+    std::array<std::uint16_t, sizeof refusal / 2> words;
+    std::memcpy(words.data(), &refusal, sizeof refusal);
+    const auto sum = std::accumulate(words.begin(), words.end(), std::uint32_t{0});
+    refusal.icmp.checksum = static_cast<std::uint16_t>(~((sum & 0xffff) + (sum >> 16)));
+    const int fd = ::socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_addr.s_addr = home;
+    const auto sent =
+        ::sendto(fd, &refusal, sizeof refusal, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
+    BOOST_TEST(sent == static_cast<ssize_t>(sizeof refusal));
+    ::close(fd);
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(udp)
@@ -140,6 +222,55 @@ BOOST_AUTO_TEST_CASE(what_no_datagram_can_carry_is_named_and_the_rest_goes)
     BOOST_TEST((s.undeliverable == std::vector<std::size_t>{1, 3}));
     BOOST_TEST(s.confirmed == 1u);
     BOOST_TEST((siem.messages() == std::vector<std::string>{"first", most, "last"}));
+}
+
+BOOST_AUTO_TEST_CASE(only_what_is_too_long_twice_can_never_go)
+{
+    using fate = transport::datagram_verdict::fate;
+    const auto after = [](std::vector<int> answers) {
+        std::size_t calls = 0;
+        const auto verdict = transport::hand_over([&] { return answers.at(calls++); });
+        BOOST_TEST(calls == answers.size());
+        return verdict;
+    };
+    BOOST_TEST((after({0}).what == fate::gone));
+    BOOST_TEST((after({EINTR, EINTR, 0}).what == fate::gone));
+    BOOST_TEST((after({EAGAIN}).what == fate::wait));
+    BOOST_TEST((after({EMSGSIZE, EMSGSIZE}).what == fate::never));
+    BOOST_TEST((after({EMSGSIZE, EINTR, EMSGSIZE}).what == fate::never));
+    // An ICMP error that waited, for a datagram that went before.
+    for (const int second : {0, EAGAIN, ECONNREFUSED})
+    {
+        const auto verdict = after({EMSGSIZE, second});
+        BOOST_TEST((verdict.what == fate::broken));
+        BOOST_TEST(verdict.problem == EMSGSIZE);
+    }
+    BOOST_TEST((after({ECONNREFUSED}).what == fate::broken));
+    BOOST_TEST(after({ENETUNREACH}).problem == ENETUNREACH);
+}
+
+BOOST_AUTO_TEST_CASE(fragmentation_needed_for_one_datagram_costs_no_other)
+{
+    std::string skipped;
+    seen s;
+    std::vector<std::string> got;
+    // A network of the thread's own: what the kernel learns of the path would stay for minutes.
+    std::thread elsewhere([&] {
+        if (::unshare(CLONE_NEWNET) != 0 || !raise_loopback())
+        {
+            skipped = "no network namespace can be made here";
+            return;
+        }
+        datagram_collector siem;
+        s = run(siem.port(), {"short"}, [&] { refuse_length(siem.port()); });
+        got = siem.messages();
+    });
+    elsewhere.join();
+    if (!skipped.empty())
+        return test::say_skipped(skipped);
+    BOOST_TEST(s.undeliverable.empty());
+    BOOST_TEST(s.confirmed == 1u);
+    BOOST_TEST((got == std::vector<std::string>{"short"}));
 }
 
 BOOST_AUTO_TEST_SUITE_END()
