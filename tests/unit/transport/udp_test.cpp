@@ -25,6 +25,7 @@
 #include <fstream>
 #include <functional>
 #include <numeric>
+#include <stdexcept>
 #include <thread>
 
 #include <transport/datagram.hpp>
@@ -191,7 +192,8 @@ BOOST_AUTO_TEST_CASE(a_port_that_nobody_listens_on_confirms_nothing)
 
 BOOST_AUTO_TEST_CASE(a_port_that_opens_in_the_middle_of_a_batch_confirms_nothing_of_it)
 {
-    for (int attempt = 0; attempt < 5; ++attempt)
+    int met = 0;
+    for (int attempt = 0; met < 5 && attempt < 50; ++attempt)
     {
         const auto port = test::unused_port();
         std::unique_ptr<datagram_collector> siem;
@@ -199,17 +201,28 @@ BOOST_AUTO_TEST_CASE(a_port_that_opens_in_the_middle_of_a_batch_confirms_nothing
         std::thread opener([&] {
             while (!begun)
                 std::this_thread::yield();
-            siem = std::make_unique<datagram_collector>(port);
+            try
+            {
+                siem = std::make_unique<datagram_collector>(port);
+            }
+            catch (const std::runtime_error&)
+            {
+                // Somebody else on this host was quicker.
+            }
         });
         std::vector<std::string> messages(4000, "later");
         messages.front() = "first";
         const auto s = run(port, std::move(messages), [&] { begun = true; });
         opener.join();
+        if (!siem)
+            continue;
+        ++met;
         // Where the first one met nobody, its ICMP error came back before the next one went.
         const auto got = siem->messages();
         BOOST_TEST((s.confirmed == 0 || got.empty() || got.front() == "first"));
         BOOST_TEST((s.confirmed > 0 || (s.reason && s.reason->code == asio::error::connection_refused)));
     }
+    BOOST_TEST(met == 5);
 }
 
 BOOST_AUTO_TEST_CASE(what_no_datagram_can_carry_is_named_and_the_rest_goes)
