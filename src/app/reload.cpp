@@ -6,6 +6,7 @@
 
 #include <dtbridge/core/file.hpp>
 #include <dtbridge/core/text.hpp>
+#include <dtbridge/net/trusted_file.hpp>
 
 namespace dtbridge::app
 {
@@ -55,7 +56,7 @@ bool same_poller(const poll::master_options& a, const poll::master_options& b)
 
 std::vector<std::string> connection_files(const poll::master_options& m)
 {
-    return {m.tls.ca_file, m.tls.cert_file, m.tls.key_file};
+    return {net::trusted_file(m.tls), m.tls.cert_file, m.tls.key_file};
 }
 
 }  // namespace dtbridge::app

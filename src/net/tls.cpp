@@ -5,6 +5,7 @@
 
 #include <dtbridge/core/text.hpp>
 #include <dtbridge/core/time.hpp>
+#include <dtbridge/net/trusted_file.hpp>
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -19,6 +20,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <utility>
@@ -295,6 +297,14 @@ const char* ssl_words(int reason)
 }
 
 }  // namespace
+
+std::string trusted_file(const tls_options& o)
+{
+    if (!o.ca_file.empty() || !o.verify || !o.fingerprint_sha256.empty())
+        return o.ca_file;
+    const char* const named = std::getenv(X509_get_default_cert_file_env());
+    return named != nullptr ? named : X509_get_default_cert_file();
+}
 
 outcome<std::shared_ptr<tls_client>> make_tls_client(const tls_options& o)
 {

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include <dtbridge/net/connect_report.hpp>
+#include <dtbridge/net/trusted_file.hpp>
 
 #include <transport/address_order.hpp>
 #include <transport/kafka_connection.hpp>
@@ -58,7 +59,7 @@ void let_fragment(asio::ip::udp::socket& socket, bool v6)
 
 std::array<file_mark, 3> marks_of(const net::tls_options& o)
 {
-    return {mark_of(o.ca_file), mark_of(o.cert_file), mark_of(o.key_file)};
+    return {mark_of(net::trusted_file(o)), mark_of(o.cert_file), mark_of(o.key_file)};
 }
 
 }  // namespace

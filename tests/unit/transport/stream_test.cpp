@@ -9,9 +9,12 @@
 
 #include <dtbridge/async/task_group.hpp>
 
+#include <filesystem>
+
 #include "support/collector.hpp"
 #include "support/collector_keys.hpp"
 #include "support/run_coro.hpp"
+#include "support/variable.hpp"
 
 using namespace dtbridge;
 namespace asio = boost::asio;
@@ -296,6 +299,38 @@ BOOST_AUTO_TEST_CASE(messages_arrive_and_are_confirmed)
         BOOST_TEST(siem.count() == 3u);
         BOOST_TEST(siem.malformed() == 0u);
     }
+}
+
+namespace
+{
+
+awaitable<bool> connects(transport::connector& connector)
+{
+    transport::connector::notify nobody;
+    auto opened = co_await connector.connect(nobody);
+    if (opened)
+        co_await (*opened)->close();
+    co_return opened.has_value();
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_CASE(a_bundle_of_the_system_that_changed_counts_from_the_next_connection)
+{
+    const test::collector_keys keys, strangers;
+    const auto bundle = keys.file("bundle.pem");
+    std::filesystem::copy_file(strangers.file("ca.pem"), bundle);
+    const test::variable system("SSL_CERT_FILE", bundle);
+    stream_collector siem({keys.file("server.pem"), keys.file("server.key"), "", false});
+    auto o = tls_to(siem.port(), keys);
+    o.tls.ca_file.clear();
+    asio::io_context ctx;
+    transport::connector connector(ctx.get_executor(), o);
+    BOOST_TEST(!run_coro(ctx, connects(connector), 10s));
+    // As update-ca-certificates does it.
+    std::filesystem::copy_file(keys.file("ca.pem"), bundle + ".new");
+    std::filesystem::rename(bundle + ".new", bundle);
+    BOOST_TEST(run_coro(ctx, connects(connector), 10s));
 }
 
 BOOST_AUTO_TEST_CASE(a_client_certificate_is_shown)
