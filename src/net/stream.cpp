@@ -41,6 +41,10 @@ constexpr std::size_t cipher_chunk = 64u << 10;  ///< TLS output that waits for 
 constexpr std::size_t plain_chunk = 48u
                                     << 10;  ///< encrypted at a time, so that the output stays about that size
 
+/// Output that waits while the peer takes none. What this side writes stays far below; beyond it are answers
+/// to the peer's KeyUpdate messages (RFC 8446 4.6.3), which it may send as fast as it likes.
+constexpr std::size_t most_answers = 256u << 10;
+
 duration bounded(duration d)
 {
     return std::clamp<duration>(d, duration::zero(), longest_wait);
@@ -347,6 +351,11 @@ awaitable<result<std::size_t>> tls_read(tls_link_ptr t, asio::mutable_buffer int
         const auto a = t->engine.read(into.data(), into.size());
         if (t->engine.output() > 0)
             t->offer();
+        if (t->engine.output() > most_answers)
+        {
+            t->read_error = make_error_code(errc::over_limit);
+            co_return t->read_error;
+        }
         if (a.state == tls_engine::want::nothing)
             co_return a.size;
         if (a.state == tls_engine::want::failed)

@@ -630,6 +630,8 @@ std::string describe(const error_code& ec)
         return "the peer closed the connection without closing TLS";
     if (ec == make_error_code(errc::timed_out) || ec == asio::error::timed_out)
         return "timed out";
+    if (ec == make_error_code(errc::over_limit))
+        return "the peer asks for new TLS keys over and over and does not read the answers";
     if (ec == asio::error::eof)
         return "the peer closed the connection";
     if (ec == asio::error::connection_reset)

@@ -1,6 +1,8 @@
 #include <boost/asio/error.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <sys/socket.h>
+
 #include <array>
 #include <atomic>
 #include <fstream>
@@ -192,6 +194,41 @@ BOOST_AUTO_TEST_CASE(a_server_that_wants_to_renegotiate_is_not_followed)
     BOOST_TEST(read >= 3u);
     BOOST_TEST(asked == 1);
     BOOST_TEST(hellos == 0);
+}
+
+BOOST_AUTO_TEST_CASE(key_updates_whose_answers_nobody_reads_end_the_connection)
+{
+    std::atomic<int> asked{0};
+    answer = [&](peer_connection& c) {
+        const int little = 4096;
+        setsockopt(c.fd(), SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+        // More than the kernels' buffers and the bound together; the answer to each is 27 bytes long.
+        while (asked < 100'000 && SSL_key_update(c.ssl(), SSL_KEY_UPDATE_REQUESTED) == 1 &&
+               SSL_do_handshake(c.ssl()) == 1)
+            ++asked;
+        c.write("done");
+        c.read_all();
+    };
+    peer_server server(answer, peer_tls{.own = keys.server});
+    auto made = run_coro(ctx, connect(to(server, keys.client())), 10s);
+    BOOST_REQUIRE(made.has_value());
+    BOOST_REQUIRE(made.value()->peer().protocol == "TLSv1.3");
+    const int little = 4096;
+    setsockopt(made.value()->native_handle(), SOL_SOCKET, SO_SNDBUF, &little, sizeof little);
+    auto hear = [](stream& s) -> awaitable<error_code> {
+        std::array<char, 64> buffer{};
+        const asio::mutable_buffer into = asio::buffer(buffer);
+        const auto got = co_await s.read_some(into, 20s);
+        // It stays so.
+        const auto again = co_await s.read_some(into, 1s);
+        BOOST_TEST(again.has_error());
+        co_return got ? error_code() : got.error();
+    };
+    const auto why = run_coro(ctx, hear(*made.value()), 30s);
+    BOOST_TEST((why == make_error_code(errc::over_limit)));
+    BOOST_TEST(has(describe(why), "does not read the answers"));
+    made.value()->reset();
+    BOOST_TEST(asked > 9'000);
 }
 
 BOOST_AUTO_TEST_CASE(a_port_that_does_not_speak_tls)
