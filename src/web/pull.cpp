@@ -131,6 +131,16 @@ awaitable<outcome<bool>> pull_source::look()
         auto span = co_await store->read(position_, most, bounds_.span_bytes);
         if (!span)
             co_return span.error();
+        // A hole may be one of numbers that were never this reader's, or retention was here since the last
+        // look. Without a cursor the first breach is wherever the archive begins.
+        const bool goes_on = order_.after || position_ > 0;
+        if (goes_on && !gap_ && (span->breaches.empty() || span->breaches.front().seq > position_ + 1))
+        {
+            auto facts = co_await store->facts();
+            if (!facts)
+                co_return facts.error();
+            gap_ = facts->oldest_seq > position_ + 1;
+        }
         if (span->breaches.empty() && span->scanned_to <= position_)
         {
             at_end_ = true;

@@ -1,5 +1,7 @@
 #include <chrono>
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/io_context.hpp>
@@ -72,6 +74,8 @@ struct stage
             longest = std::max(longest, piece->size());
             ++pieces;
             text += *piece;
+            if (after_first_piece)
+                std::exchange(after_first_piece, nullptr)();
         }
     }
 
@@ -80,6 +84,7 @@ struct stage
     std::shared_ptr<const rules::policy> policy;
     web::news_board board;
     std::size_t longest = 0, pieces = 0;
+    std::function<void()> after_first_piece;
 };
 
 std::vector<boost::json::object> lines(const std::string& text)
@@ -177,6 +182,52 @@ BOOST_AUTO_TEST_CASE(a_cursor_that_retention_has_passed_goes_on_at_the_oldest)
     all = lines(*s.pull(o));
     BOOST_TEST(!all.back().contains("gap"));
     BOOST_TEST(pbids(all).size() == 3u);
+}
+
+BOOST_AUTO_TEST_CASE(retention_that_passes_an_answer_under_way_is_told)
+{
+    web::pull_bounds bounds;
+    bounds.span_breaches = 2;
+    bounds.piece = 1;  // one read to a piece
+    for (const bool with_cursor : {true, false})
+    {
+        stage s;
+        for (int i = 1; i <= 8; ++i)
+            s.add_plain(i);
+        web::pull_order o;
+        if (with_cursor)
+            o.after = 0;
+        s.after_first_piece = [&] {
+            s.store->records.erase(s.store->records.begin(), s.store->records.begin() + 5);
+        };
+        const auto all = lines(*s.pull(o, bounds));
+        BOOST_TEST(pbids(all) == (std::vector<std::int64_t>{1, 2, 6, 7, 8}),
+                   boost::test_tools::per_element());
+        BOOST_TEST(all.back().contains("gap"));
+        // Up to what was read already nothing is missing.
+        s.after_first_piece = [&] { s.store->records.pop_front(); };
+        o.after = 5;
+        BOOST_TEST(!lines(*s.pull(o, bounds)).back().contains("gap"));
+    }
+    // The rest of the archive.
+    stage s;
+    for (int i = 1; i <= 8; ++i)
+        s.add_plain(i);
+    s.after_first_piece = [&] { s.store->records.clear(); };
+    BOOST_TEST(lines(*s.pull({}, bounds)).back().contains("gap"));
+}
+
+BOOST_AUTO_TEST_CASE(a_hole_among_the_numbers_is_no_gap)
+{
+    stage s;
+    for (int i = 1; i <= 6; ++i)
+        s.add_plain(i);
+    s.store->records.erase(s.store->records.begin() + 2, s.store->records.begin() + 4);
+    web::pull_order o;
+    o.after = 2;
+    const auto all = lines(*s.pull(o));
+    BOOST_TEST(pbids(all) == (std::vector<std::int64_t>{5, 6}), boost::test_tools::per_element());
+    BOOST_TEST(!all.back().contains("gap"));
 }
 
 BOOST_AUTO_TEST_CASE(filters_leave_out_and_the_cursor_moves_on)
