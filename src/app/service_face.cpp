@@ -195,6 +195,8 @@ awaitable<web::response> service::impl::answer_breaches(web::request r)
     const auto m = masters.find(order->master);
     if (m == masters.end())
         co_return web::refusal(404, "no master is named " + shown + "; /api/v1/masters lists them");
+    if (const auto foreign = web::foreign_cursor(*order, m->second.options.formerly))
+        co_return web::refusal(400, foreign->detail);
     const auto master_name = order->master;
     auto readable = co_await readable_archive(master_name);
     if (!readable)

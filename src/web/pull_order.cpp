@@ -130,7 +130,7 @@ std::string make_cursor(std::string_view master, std::int64_t seq)
     return to_base64url(text);
 }
 
-outcome<std::int64_t> read_cursor(std::string_view master, std::string_view text)
+outcome<cursor> read_cursor(std::string_view text)
 {
     const auto not_ours = [&] {
         return wrong("after", text, "what an earlier answer gave as \"next\", unchanged");
@@ -148,9 +148,14 @@ outcome<std::int64_t> read_cursor(std::string_view master, std::string_view text
     const auto seq = whole_number(rest.substr(0, blank));
     if (!seq)
         return not_ours();
-    if (rest.substr(blank + 1) != master)
-        return fail(errc::malformed, "after: this cursor is of another master");
-    return *seq;
+    return cursor{std::string(rest.substr(blank + 1)), *seq};
+}
+
+std::optional<failure> foreign_cursor(const pull_order& order, std::string_view formerly)
+{
+    if (!order.after || order.cursor_of == order.master || (!formerly.empty() && order.cursor_of == formerly))
+        return std::nullopt;
+    return fail(errc::malformed, "after: this cursor is of another master");
 }
 
 outcome<pull_order> read_pull_order(std::string_view query, std::int64_t now)
@@ -172,10 +177,11 @@ outcome<pull_order> read_pull_order(std::string_view query, std::int64_t now)
     out.rules = p->find("rules").value_or("");
     if (const auto after = p->find("after"); after && !after->empty())
     {
-        auto seq = read_cursor(out.master, *after);
-        if (!seq)
-            return seq.error();
-        out.after = *seq;
+        auto from = read_cursor(*after);
+        if (!from)
+            return from.error();
+        out.after = from->seq;
+        out.cursor_of = std::move(from->master);
     }
     if (auto read = read_choices(*p, out); !read)
         return read.error();

@@ -51,7 +51,8 @@ void check_order(std::string_view query)
     for (const auto* text : {&order->master, &order->model, &order->rules})
         check_text(*text);
     if (order->master.empty() || order->limit < 1 || order->limit > 10'000 || order->wait.count() < 0 ||
-        order->wait > std::chrono::seconds(60) || (order->after && *order->after < 0))
+        order->wait > std::chrono::seconds(60) || (order->after && *order->after < 0) ||
+        (!order->after && !order->cursor_of.empty()))
         broken("an order out of bounds", query);
 }
 
@@ -64,11 +65,15 @@ void check_cursor(std::string_view master, std::int64_t seq)
         if (!fuzz::is_alphanumeric(c) && c != '-' && c != '_')
             broken("a cursor that a URL would have to escape", text);
     }
-    const auto back = web::read_cursor(master, text);
+    const auto back = web::read_cursor(text);
     // A name that long is refused by the configuration.
-    if (text.size() <= longest_cursor && (!back || *back != seq))
+    if (text.size() <= longest_cursor && (!back || back->seq != seq || back->master != master))
         broken("a cursor that does not come back: " + std::to_string(seq), text);
-    if (web::read_cursor(std::string(master) + 'x', text))
+    web::pull_order order;
+    order.master = std::string(master) + 'x';
+    order.after = seq;
+    order.cursor_of = master;
+    if (!web::foreign_cursor(order, ""))
         broken("a cursor of another master", text);
 }
 
@@ -79,9 +84,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const std::string_view text(reinterpret_cast<const char*>(data), size);
     check_order(text);
     check_order("master=acme&after=" + std::string(text));
-    if (const auto seq = web::read_cursor("acme", text); !seq)
-        check_words(seq.error());
-    else if (*seq < 0)
+    if (const auto from = web::read_cursor(text); !from)
+        check_words(from.error());
+    else if (from->seq < 0)
         broken("a cursor before the first", text);
     std::int64_t seq = 0;
     for (const char c : text.substr(0, 8))

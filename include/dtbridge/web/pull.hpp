@@ -27,6 +27,7 @@ struct pull_order
 {
     std::string master;
     std::optional<std::int64_t> after;  ///< seq of the cursor; nothing: from the oldest
+    std::string cursor_of;              ///< the master that the cursor was made for; "" without one
     std::size_t limit = 1000;
     std::string model;                  ///< glob on the model's path; "" all
     std::optional<std::int64_t> since;  ///< ms: created at or after
@@ -36,14 +37,23 @@ struct pull_order
     std::chrono::milliseconds wait{0};
 };
 
-/// Parameters master, after, limit, model, since, rules, format, envelope, wait; any other is a failure, as
-/// is a cursor that was not made for this master. now: for since = "-24h".
+/// Parameters master, after, limit, model, since, rules, format, envelope, wait; any other is a failure. now:
+/// for since = "-24h".
 outcome<pull_order> read_pull_order(std::string_view query, std::int64_t now);
+
+struct cursor
+{
+    std::string master;
+    std::int64_t seq = 0;
+};
 
 /// The opaque text of a cursor, of letters, digits, '-' and '_'.
 std::string make_cursor(std::string_view master, std::int64_t seq);
 /// Fails with what is wrong in words for the client.
-outcome<std::int64_t> read_cursor(std::string_view master, std::string_view text);
+outcome<cursor> read_cursor(std::string_view text);
+/// What is wrong with the order's cursor where it is neither of the order's master nor of that master under
+/// its former name ("": none), whose archive it has.
+std::optional<failure> foreign_cursor(const pull_order& order, std::string_view formerly);
 
 /// Who waits for news of a master. All calls from one thread.
 class news_board

@@ -88,7 +88,7 @@ BOOST_DATA_TEST_CASE(wrong_orders_are_named,
     BOOST_TEST(o.error().detail.find(sample.words) != std::string::npos, o.error().detail);
 }
 
-BOOST_AUTO_TEST_CASE(a_cursor_comes_back_as_it_went_and_only_for_its_master)
+BOOST_AUTO_TEST_CASE(a_cursor_comes_back_as_it_went)
 {
     for (const std::int64_t seq : {std::int64_t{0}, std::int64_t{1}, std::int64_t{9'223'372'036'854'775'807}})
     {
@@ -98,11 +98,31 @@ BOOST_AUTO_TEST_CASE(a_cursor_comes_back_as_it_went_and_only_for_its_master)
             BOOST_TEST(
                 text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") ==
                 std::string::npos);
-            const auto back = web::read_cursor(master, text);
+            const auto back = web::read_cursor(text);
             BOOST_REQUIRE(back.has_value());
-            BOOST_TEST(*back == seq);
-            BOOST_TEST(!web::read_cursor("other", text).has_value());
+            BOOST_TEST(back->seq == seq);
+            BOOST_TEST(back->master == master);
         }
     }
-    BOOST_TEST(!web::read_cursor("a", std::string(201, 'A')).has_value());
+    BOOST_TEST(!web::read_cursor(std::string(201, 'A')).has_value());
+}
+
+BOOST_AUTO_TEST_CASE(a_cursor_is_good_for_its_master_and_for_what_that_is_called_now)
+{
+    const auto order = [](const std::string& master, const std::string& cursor_of) {
+        return *read_pull_order("master=" + master + "&after=" + web::make_cursor(cursor_of, 7), now);
+    };
+    BOOST_TEST(*order("new", "old").after == 7);
+    BOOST_TEST(!web::foreign_cursor(order("new", "new"), ""));
+    BOOST_TEST(!web::foreign_cursor(order("new", "new"), "old"));
+    BOOST_TEST(!web::foreign_cursor(order("new", "old"), "old"));
+    for (const auto* formerly : {"", "older"})
+    {
+        const auto foreign = web::foreign_cursor(order("new", "old"), formerly);
+        BOOST_REQUIRE(foreign.has_value());
+        BOOST_TEST(foreign->detail == "after: this cursor is of another master");
+    }
+    // A cursor without a name is nobody's.
+    BOOST_TEST(web::foreign_cursor(order("new", ""), "").has_value());
+    BOOST_TEST(!web::foreign_cursor(*read_pull_order("master=new", now), ""));
 }
