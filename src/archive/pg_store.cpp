@@ -975,14 +975,17 @@ std::vector<std::string> pg_archive_names(db::postgres_pool& pool)
     return out;
 }
 
-bool pg_erase_archive(db::postgres_pool& pool, const std::string& master)
+namespace
 {
-    auto c = pool.take();
-    if (!pg_check_version(*c))
-        return false;
-    db::postgres_transaction all(*c);
-    pg_refuse_owned(*c, master);
-    const auto r = c->run("SELECT id, place FROM dtbridge.master WHERE name = $1 FOR UPDATE",
+
+/// Deletes it in a transaction of its own. False: there is none.
+bool erase_at_once(db::postgres& on, const std::string& master)
+{
+    db::postgres_transaction all(on);
+    // Dropping waits for whoever reads any archive (a backup), and every bridge's statements behind it.
+    on.run("SET LOCAL lock_timeout = '3s'");
+    pg_refuse_owned(on, master);
+    const auto r = on.run("SELECT id, place FROM dtbridge.master WHERE name = $1 FOR UPDATE",
                           db::parameters().add(master));
     if (r.empty())
         return false;
@@ -1002,12 +1005,34 @@ bool pg_erase_archive(db::postgres_pool& pool, const std::string& master)
                             "DELETE FROM dtbridge.withheld WHERE master = $1",
                             "DELETE FROM dtbridge.throttle WHERE master = $1",
                             "DELETE FROM dtbridge.difference WHERE master = $1"})
-        c->run(sql, db::parameters().add(id));
-    c->run("DROP TABLE " + quoted(place, "block_" + std::to_string(id)));
-    c->run("DROP TABLE " + quoted(place, "seen_" + std::to_string(id)));
-    c->run("DELETE FROM dtbridge.master WHERE id = $1", db::parameters().add(id));
+        on.run(sql, db::parameters().add(id));
+    on.run("DROP TABLE " + quoted(place, "block_" + std::to_string(id)));
+    on.run("DROP TABLE " + quoted(place, "seen_" + std::to_string(id)));
+    on.run("DELETE FROM dtbridge.master WHERE id = $1", db::parameters().add(id));
     all.commit();
     return true;
+}
+
+}  // namespace
+
+bool pg_erase_archive(db::postgres_pool& pool, const std::string& master)
+{
+    auto c = pool.take();
+    if (!pg_check_version(*c))
+        return false;
+    try
+    {
+        return erase_at_once(*c, master);
+    }
+    catch (const db::postgres_error& e)
+    {
+        if (e.sqlstate() != "55P03")  // lock_not_available
+            throw;
+        throw db::error(fail(errc::locked,
+                             pool.place() + ", master " + master +
+                                 ": nothing was deleted, as somebody has read or written archives for 3 s (a "
+                                 "backup?); try again when that is over"));
+    }
 }
 
 }  // namespace dtbridge

@@ -105,6 +105,35 @@ BOOST_AUTO_TEST_CASE(each_master_in_a_schema_of_its_own)
     BOOST_TEST(a.must(archive::open(pool, "acme", ""))->last_seq() == 0);
 }
 
+/// Whoever waits to drop a partition holds up everybody who comes after.
+BOOST_AUTO_TEST_CASE(an_archive_that_a_backup_reads_is_not_waited_for_long)
+{
+    if (!is_installed())
+        return;
+    archives a(store_kind::postgresql);
+    a.must(a.open()->add(numbered(1, 3)));
+    auto other = a.open("other");
+    db::postgres_options options;
+    options.url = a.database.url;
+    db::postgres backup(options);
+    {
+        db::postgres_transaction reads(backup);
+        // What locks would be waited for without end is over then, and the test fails.
+        backup.run("SET LOCAL idle_in_transaction_session_timeout = '20s'");
+        backup.run("LOCK TABLE dtbridge.block, dtbridge.seen IN ACCESS SHARE MODE");
+        const auto began = std::chrono::steady_clock::now();
+        const auto refused = a.ask(archive::erase(a.pool, "acme"));
+        BOOST_TEST((std::chrono::steady_clock::now() - began < std::chrono::seconds(15)));
+        BOOST_REQUIRE(!refused);
+        BOOST_TEST((refused.error().code == errc::locked));
+        BOOST_TEST(refused.error().detail.find("a backup?") != std::string::npos, refused.error().detail);
+        a.must(other->add(numbered(1, 3)));
+        BOOST_TEST(a.value("SELECT count(*) FROM seen") == 6);
+    }
+    BOOST_TEST(a.must(archive::erase(a.pool, "acme")));
+    BOOST_TEST(a.value("SELECT count(*) FROM seen") == 3);
+}
+
 BOOST_AUTO_TEST_CASE(a_database_that_goes_and_comes_back)
 {
     if (!is_installed())
