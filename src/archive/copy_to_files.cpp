@@ -12,6 +12,7 @@
 #include "archive/copying.hpp"
 #include "archive/folder.hpp"
 #include "archive/pg_directory.hpp"
+#include "archive/pg_leases.hpp"
 #include "archive/pg_schema.hpp"
 #include "archive/store.hpp"
 
@@ -240,6 +241,7 @@ outcome<archive_copy> copy_archive_to_files(const std::string& folder,
         if (id == 0)
             throw db::error(
                 fail(errc::not_found, pool->place() + ", master " + master + ": there is no such archive"));
+        pg_refuse_owned(*c, master);
         const auto draft = target + copying_suffix;
         remove_folder(draft);  // of one that was cut short
         const auto budget = std::make_shared<archive_budget>(1, 0, 0);
@@ -257,6 +259,7 @@ outcome<archive_copy> copy_archive_to_files(const std::string& folder,
             done = file_filler(*c, id, to, progress).run();
             to.checkpoint();
         }
+        pg_refuse_owned(*c, master);  // what it wrote meanwhile would be missing
         make_folder(target);
         if (std::rename((draft + "/archive.db").c_str(), file.c_str()) != 0)
         {

@@ -283,6 +283,8 @@ BOOST_AUTO_TEST_CASE(commands_keep_away_from_a_master_that_a_bridge_has)
     a.must(lone->add(numbered(1, 3)));
     a.must(lone->ensure_cursor("siem", {"", 0}));
     a.take(a.node1, 0);
+    const auto copied = a.dir / "copied";
+    std::filesystem::create_directories(copied);
     const auto before = a.stored();
     const auto refused = [&](const auto& answer) {
         BOOST_REQUIRE(!answer);
@@ -295,6 +297,8 @@ BOOST_AUTO_TEST_CASE(commands_keep_away_from_a_master_that_a_bridge_has)
     refused(a.ask(archive::open(a.elsewhere, "acme", "")));
     refused(a.ask(archive::erase(a.pool, "acme")));
     refused(copy_archive_to_database(a.dir / "masters", "acme", a.database, [](std::int64_t) {}));
+    refused(copy_archive_to_files(copied, "acme", a.database, [](std::int64_t) {}));
+    BOOST_TEST(!std::filesystem::exists(copied + "/acme/archive.db"));
     BOOST_TEST(a.stored() == before);
     // A master that the bridge has by its old name keeps it.
     a.must(a.open("old")->add(numbered(1, 1)));
@@ -306,6 +310,13 @@ BOOST_AUTO_TEST_CASE(commands_keep_away_from_a_master_that_a_bridge_has)
     // A bridge that was killed keeps nobody away for longer than its lease.
     a.run("UPDATE dtbridge.lease SET expires = 1");
     a.must(lone->add(numbered(4, 3)));
+    // One that comes in the middle of a copy goes on with its archive, and the copy is none.
+    refused(copy_archive_to_files(copied, "acme", a.database, [&](std::int64_t) {
+        a.run("UPDATE dtbridge.lease SET expires = 9000000000000000");
+    }));
+    BOOST_TEST(!std::filesystem::exists(copied + "/acme/archive.db"));
+    a.run("UPDATE dtbridge.lease SET expires = 1");
+    BOOST_TEST(copy_archive_to_files(copied, "acme", a.database, [](std::int64_t) {})->breaches == 6);
     BOOST_TEST(a.must(archive::erase(a.pool, "acme")));
     // The number goes on after the archive is gone.
     a.take(a.node2, 1);
