@@ -87,7 +87,9 @@ public:
                          "-k",
                          dir_.path(),
                          "-c",
-                         "listen_addresses=",
+                         tcp_port_.empty() ? "listen_addresses=" : "listen_addresses=127.0.0.1",
+                         "-p",
+                         tcp_port_.empty() ? "5432" : tcp_port_,
                          "-c",
                          "fsync=off",
                          "-c",
@@ -124,7 +126,15 @@ public:
 
     std::string url(const std::string& database) const
     {
-        return "postgresql:///" + database + "?user=test&host=" + dir_.path();
+        return "postgresql:///" + database + "?user=test&host=" + dir_.path() +
+               (tcp_port_.empty() ? "" : "&port=" + tcp_port_);
+    }
+    /// Starts it again, to be reached over TCP, too; "": as before. What was connected is not any more.
+    void listen_on(const std::string& tcp_port)
+    {
+        stop();
+        tcp_port_ = tcp_port;
+        start();
     }
     /// A new empty database; answers its url.
     std::string new_database()
@@ -173,6 +183,7 @@ private:
     uid_t uid_ = 0;
     gid_t gid_ = 0;
     pid_t server_ = 0;
+    std::string tcp_port_;
     int databases_ = 0;
 };
 

@@ -2,6 +2,9 @@
 
 #include <dtbridge/archive/copy.hpp>
 #include <dtbridge/archive/leases.hpp>
+
+#include <boost/asio/ip/tcp.hpp>
+
 #include <dtbridge/cluster/permit.hpp>
 
 #include "archive/pg_leases.hpp"
@@ -272,6 +275,48 @@ BOOST_AUTO_TEST_CASE(a_writer_that_stands_still_holds_nobody_up_for_long)
     {
         BOOST_TEST(e.lost(), e.reason().detail);
     }
+}
+
+/// One that is cut off in the middle of a statement: there the server's limit of idling does not hold.
+BOOST_AUTO_TEST_CASE(whoever_holds_a_lease_is_probed_for_the_transaction)
+{
+    if (!is_installed())
+        return;
+    bridges a;
+    const auto lease = a.take(a.node1, 0);
+    auto& server = postgres_server::shared();
+    std::string port;
+    {
+        asio::io_context io;
+        asio::ip::tcp::acceptor free(io, {asio::ip::address_v4::loopback(), 0});
+        port = std::to_string(free.local_endpoint().port());
+    }
+    const auto settings = [](db::postgres& on) {
+        return std::string(on.run("SELECT current_setting('tcp_keepalives_idle') || ' ' || "
+                                  "current_setting('tcp_keepalives_interval') || ' ' || "
+                                  "current_setting('tcp_keepalives_count') || ' ' || "
+                                  "current_setting('idle_in_transaction_session_timeout')")
+                               .bytes(0, 0));
+    };
+    db::postgres_options options;
+    const auto database = a.database.url.substr(0, a.database.url.find('?'));
+    options.url = database + "?user=test&host=127.0.0.1&port=" + port;
+    server.listen_on(port);
+    {
+        db::postgres on(options);
+        const auto before = settings(on);
+        {
+            db::postgres_transaction writes(on);
+            BOOST_REQUIRE(pg_hold_lease(on, *lease));
+            BOOST_TEST(settings(on) == "5 2 2 5s");
+            writes.commit();
+        }
+        BOOST_TEST(settings(on) == before);
+        db::postgres_transaction writes(on);
+        pg_refuse_owned(on, "acme", lease->session());
+        BOOST_TEST(settings(on) == "5 2 2 5s");
+    }
+    server.listen_on("");
 }
 
 BOOST_AUTO_TEST_CASE(commands_keep_away_from_a_master_that_a_bridge_has)
