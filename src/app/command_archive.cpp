@@ -57,7 +57,8 @@ int archive_command(const arguments& args)
         throw action_error(lock.error().detail);
     const auto folder = state_dir + "/masters";
     auto names = names_in(folder, to == "sqlite" ? c.archive.database : archive_database());
-    if (said->has("master"))
+    const bool is_of_one = said->has("master");
+    if (is_of_one)
     {
         const auto name = said->get("master");
         if (std::find(names.begin(), names.end(), name) == names.end())
@@ -67,6 +68,7 @@ int archive_command(const arguments& args)
     if (names.empty())
         throw action_error("there is no archive to copy");
     progress_view view;
+    std::size_t left = 0;
     for (const auto& name : names)
     {
         const auto show = [&](std::int64_t breaches) {
@@ -75,12 +77,27 @@ int archive_command(const arguments& args)
         const auto done = to == "sqlite" ? copy_archive_to_files(folder, name, c.archive.database, show)
                                          : copy_archive_to_database(folder, name, c.archive.database, show);
         view.clear();
+        if (!done && !is_of_one && done.error().code == boost::system::errc::file_exists)
+        {
+            // Of a run that was cut short, perhaps: the others are copied all the same.
+            std::cout << name << ": already there, left as it is\n";
+            ++left;
+            continue;
+        }
         if (!done)
             throw action_error(done.error().detail);
         std::cout << name << ": copied " << done->breaches
                   << (done->breaches == 1 ? " breach, " : " breaches, ") << done->keys
                   << (done->keys == 1 ? " key, " : " keys, ") << done->cursors
                   << (done->cursors == 1 ? " cursor\n" : " cursors\n");
+    }
+    if (left > 0)
+    {
+        std::cout << std::flush;
+        throw action_error("copied " + std::to_string(names.size() - left) + " of " +
+                           std::to_string(names.size()) + " archives; " + std::to_string(left) +
+                           (left == 1 ? " was" : " were") + " already there and left as " +
+                           (left == 1 ? "it is" : "they are"));
     }
     return exit_done;
 }

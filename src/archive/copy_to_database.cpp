@@ -583,9 +583,7 @@ outcome<archive_copy> copy_archive_to_database(const std::string& folder,
         }
         const auto names = pg_archive_names(*pool);
         if (std::find(names.begin(), names.end(), master) != names.end())
-            throw db::error(fail(errc::locked,
-                                 pool->place() + " has an archive of master " + master +
-                                     " already; what it holds is not overwritten"));
+            throw already_there(pool->place() + " has an archive of master " + master);
         const auto draft = master + copying_suffix;
         pg_erase_archive(*pool, draft);  // of one that was cut short
         pg_layout layout;

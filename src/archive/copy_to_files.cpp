@@ -227,8 +227,7 @@ outcome<archive_copy> copy_archive_to_files(const std::string& folder,
         const auto target = folder + "/" + master;
         const auto file = target + "/archive.db";
         if (::access(file.c_str(), F_OK) == 0)
-            throw db::error(
-                fail(errc::locked, file + ": is there already; what it holds is not overwritten"));
+            throw already_there(file + ": is there");
         auto pool = open_database(database);
         auto c = pool->take();
         std::int64_t id = 0;

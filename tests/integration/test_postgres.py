@@ -290,10 +290,15 @@ class OverPostgres(RigTest):
         self.assertEqual(life(), 25)
         twice = run_cli("archive", "copy", "--to", "postgresql", config=bridge.config)
         self.assertEqual(twice.returncode, 1)
-        self.assertIn(b"already", twice.stderr)
+        self.assertIn(b"acme: already there, left as it is", twice.stdout)
+        self.assertIn(b"copied 0 of 1 archives; 1 was already there", twice.stderr)
+        twice = run_cli("archive", "copy", "--to", "postgresql", "--master", "acme", config=bridge.config)
+        self.assertEqual(twice.returncode, 1)
+        self.assertIn(b"not overwritten", twice.stderr)
         before = facts()
         refused = run_cli("archive", "copy", "--to", "sqlite", config=bridge.config)
         self.assertEqual(refused.returncode, 1)
+        self.assertIn(b"acme: already there, left as it is", refused.stdout)
         old = bridge.folder / "state" / "masters" / "acme"
         for file in old.glob("archive.db*"):
             file.unlink()

@@ -22,7 +22,8 @@ struct archive_copy
 };
 
 /// Calls block, for as long as it takes: for commands, while no service runs. folder: state_dir/masters.
-/// progress is called with the breaches so far. errc::locked where the target has such an archive already.
+/// progress is called with the breaches so far. EEXIST where the target has such an archive already,
+/// errc::locked where a bridge has the master.
 outcome<archive_copy> copy_archive_to_database(const std::string& folder,
                                                const std::string& master,
                                                const archive_database& database,
