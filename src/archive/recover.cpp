@@ -61,6 +61,20 @@ void sync_file(const std::string& path)
         raise_system(path, number);
 }
 
+/// Whether it can replace the row that the schema has filled: of its values only the position may be null,
+/// which is the fourth, and the first, which stands for the rowid.
+bool is_state(const stored_row& row)
+{
+    if (row.rowid != 1 || row.values.size() != 5)
+        return false;
+    for (const std::size_t i : {1u, 2u, 4u})
+    {
+        if (row.values[i].is == stored_value::kind::null)
+            return false;
+    }
+    return true;
+}
+
 /// One table of the new file, and how a row of the old one goes into it.
 struct table
 {
@@ -80,7 +94,7 @@ struct table
             if (row.values[i].is != stored_value::kind::null && row.values[i].is != columns[i])
                 return false;
         }
-        return true;
+        return name != "state" || is_state(row);
     }
 };
 
@@ -159,6 +173,7 @@ public:
 
     bool damaged() const { return !rows_.damaged().empty() || strange_rows_ > 0; }
     std::int64_t damaged_pages() const { return static_cast<std::int64_t>(rows_.damaged().size()); }
+    bool has_state() const { return has_state_; }
     db::connection& db() { return *db_; }
 
     /// Writes everything to disk and closes.
@@ -264,6 +279,7 @@ private:
                 q->bind_blob(at, row.values[i].bytes);
         }
         q->run();
+        has_state_ = has_state_ || t.name == "state";
         in_commit_ += 64;
         for (const auto& v : row.values)
             in_commit_ += v.bytes.size();
@@ -287,6 +303,7 @@ private:
     std::vector<table> tables_;
     std::map<std::string, std::uint32_t> old_roots_;
     std::int64_t strange_rows_ = 0;
+    bool has_state_ = false;
     std::size_t in_commit_ = 0;  ///< bytes, about
 };
 
@@ -433,7 +450,7 @@ outcome<recovery> recover_archive(const std::string& folder,
         recovery report;
         report.kept_as = save(path, archive_kind(), now, [&](rescue& to) {
             to.copy(progress);
-            report = check_saved_blocks(to.db(), now, path);
+            report = check_saved_blocks(to.db(), to.has_state(), now, path);
             report.damaged_pages = to.damaged_pages();
             return !to.damaged() && report.lost.empty() && report.rebuilt == 0;
         });

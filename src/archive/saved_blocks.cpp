@@ -56,6 +56,8 @@ namespace
 
 constexpr std::size_t block_limit_bytes = std::max(block_target_bytes, max_element_bytes);
 
+using spans = std::vector<std::pair<std::int64_t, std::int64_t>>;
+
 struct block_facts
 {
     std::int64_t id = 0, last_seq = 0;
@@ -64,23 +66,24 @@ struct block_facts
 class checker
 {
 public:
-    checker(db::connection& file, std::int64_t now, const std::string& path)
-        : db_(file), now_(now), path_(path)
+    checker(db::connection& file, bool has_state, std::int64_t now, const std::string& path)
+        : db_(file), has_state_(has_state), now_(now), path_(path)
     {}
 
     recovery run()
     {
         db::transaction all(db_);
         // Before rows go: the numbers that were given.
-        low_ = std::numeric_limits<std::int64_t>::max();
+        if (has_state_)
+            counted_ = db_.value("SELECT max(breaches, 0) FROM state");
         raise_high("SELECT last_seq FROM state");
         raise_high("SELECT max(seq) FROM breach");
         raise_high("SELECT max(last_seq) FROM block");
         raise_high("SELECT max(seq) FROM seen");
         raise_high("SELECT max(seq) FROM cursor");
         raise_high("SELECT max(last_seq) FROM batch");
-        lower_low("SELECT count(*), min(seq) FROM breach");
-        lower_low("SELECT count(*), min(id) FROM block");
+        lower_low("SELECT count(*), min(seq) FROM breach WHERE seq > 0");
+        lower_low("SELECT count(*), min(id) FROM block WHERE id > 0");
         check_blocks();
         exec("DELETE FROM breach WHERE block NOT IN (SELECT id FROM block)");
         find_lost();
@@ -192,22 +195,47 @@ private:
         return true;
     }
 
-    /// Numbers are given without gaps and retention takes from the front, so every gap is a loss.
+    /// Numbers are given without gaps, so those between and behind the breaches that are there are lost. Of
+    /// those below it is only known how many they are: the state counts what the archive held, and retention
+    /// takes from the front.
     void find_lost()
     {
-        auto expected = std::min(low_, high_ + 1);
-        db::query q(db_.prepared("SELECT seq FROM breach ORDER BY seq"));
-        while (q->step())
+        std::int64_t there = 0;
+        std::int64_t first = high_ + 1;
+        spans gaps;
+        std::int64_t in_gaps = 0;
+        const auto gap = [&](std::int64_t from, std::int64_t last) {
+            if (from > last)
+                return;
+            gaps.emplace_back(from, last);
+            in_gaps += last - from + 1;
+        };
         {
-            const auto seq = q->integer(0);
-            if (seq > expected)
-                add_lost(expected, seq - 1);
-            expected = seq + 1;
+            std::int64_t expected = high_ + 1;
+            db::query q(db_.prepared("SELECT seq FROM breach ORDER BY seq"));
+            while (q->step())
+            {
+                const auto seq = q->integer(0);
+                if (there++ == 0)
+                    first = seq;
+                else
+                    gap(expected, seq - 1);
+                expected = seq + 1;
+            }
+            gap(expected, high_);
         }
-        // Behind the last one only what a block or row had told of: a key or a cursor alone may be of what
-        // retention took.
-        if (low_ <= high_ && expected <= high_)
-            add_lost(expected, high_);
+        auto low = low_;
+        if (counted_)
+        {
+            const auto below = *counted_ - there - in_gaps;
+            // More than there are numbers: the count is damaged itself.
+            if (below < first)
+                low = first - std::max<std::int64_t>(below, 0);
+        }
+        if (low < first)
+            add_lost(low, first - 1);
+        for (const auto& [from, last] : gaps)
+            add_lost(from, last);
     }
     void add_lost(std::int64_t first, std::int64_t last)
     {
@@ -285,19 +313,22 @@ private:
     }
 
     db::connection& db_;
+    bool has_state_;
     std::int64_t now_;
     const std::string& path_;
     recovery report_;
     breach breach_;
     std::vector<std::int64_t> ids_;
-    std::int64_t low_ = 0, high_ = 0;
+    std::optional<std::int64_t> counted_;  ///< breaches that the archive held, by its own count
+    std::int64_t low_ = std::numeric_limits<std::int64_t>::max();  ///< where a row or block tells of one
+    std::int64_t high_ = 0;
 };
 
 }  // namespace
 
-recovery check_saved_blocks(db::connection& file, std::int64_t now, const std::string& path)
+recovery check_saved_blocks(db::connection& file, bool has_state, std::int64_t now, const std::string& path)
 {
-    return checker(file, now, path).run();
+    return checker(file, has_state, now, path).run();
 }
 
 }  // namespace dtbridge

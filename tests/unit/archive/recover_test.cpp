@@ -183,6 +183,31 @@ std::string rubbish(std::mt19937& random, std::size_t size)
     return out;
 }
 
+std::size_t number_at(const std::string& bytes, std::size_t at, std::size_t size)
+{
+    std::size_t n = 0;
+    for (std::size_t i = 0; i < size; ++i)
+        n = n << 8 | static_cast<unsigned char>(bytes[at + i]);
+    return n;
+}
+
+/// The pages of a table, parents first, but for those that only hold the rest of a long row.
+std::vector<std::size_t> pages_of(const std::string& file, std::size_t root)
+{
+    std::vector<std::size_t> out = {root};
+    const auto begins = (root - 1) * 4096;
+    if (file[begins] != 5)
+        return out;
+    const auto add = [&](std::size_t child) {
+        for (const auto page : pages_of(file, child))
+            out.push_back(page);
+    };
+    for (std::size_t n = 0; n < number_at(file, begins + 3, 2); ++n)
+        add(number_at(file, begins + number_at(file, begins + 12 + 2 * n, 2), 4));
+    add(number_at(file, begins + 8, 4));
+    return out;
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(recovering)
@@ -463,6 +488,51 @@ BOOST_AUTO_TEST_CASE(rows_are_made_anew_from_the_bytes)
     a.must(acme->close());
 }
 
+/// Nothing that is still there tells of them, but the archive has counted its breaches.
+BOOST_AUTO_TEST_CASE(the_oldest_or_all_may_be_lost)
+{
+    damaged_archive a;
+    const auto root_of = [&](const char* table) {
+        return static_cast<std::size_t>(
+            a.value("SELECT rootpage FROM sqlite_schema WHERE name = '" + std::string(table) + "'"));
+    };
+    const auto breach = pages_of(a.whole, root_of("breach"));
+    const auto block = pages_of(a.whole, root_of("block"));
+    BOOST_REQUIRE(breach.size() > 3u);
+    BOOST_REQUIRE(block.size() > 2u);
+    const auto zeroed = [&](std::string file, const std::vector<std::size_t>& pages) {
+        for (const auto page : pages)
+            file.replace((page - 1) * 4096, 4096, std::string(4096, '\0'));
+        return file;
+    };
+    {
+        write(a.file(), zeroed(a.whole, {breach[1], block[1]}));
+        const auto r = a.recover();
+        const auto there = a.check(r);
+        BOOST_TEST(!there.contains(1));
+        BOOST_TEST(r.lost_count == total - r.breaches);
+        BOOST_REQUIRE(r.lost.size() == 1u);
+        BOOST_TEST(r.lost[0].first == 1);
+        BOOST_TEST(r.lost[0].second == r.lost_count);
+        BOOST_TEST(r.forgotten == 0);  // everybody had them
+    }
+    auto all = breach;
+    all.insert(all.end(), block.begin(), block.end());
+    write(a.file(), zeroed(a.whole, all));
+    const auto r = a.recover();
+    BOOST_TEST(r.breaches == 0);
+    BOOST_TEST(r.lost_count == total);
+    BOOST_REQUIRE(r.cursors.size() == 2u);
+    BOOST_TEST(r.cursors[0].lost == total - delivered);
+    BOOST_TEST(r.cursors[1].lost == 0);
+    BOOST_TEST(r.forgotten == total - delivered);
+    auto acme = a.open();
+    const auto again = a.must(acme->add(numbered(1, total, 1500)));
+    BOOST_TEST(again.keys.size() == static_cast<std::size_t>(total - delivered));
+    BOOST_TEST(again.last_seq == total + total - delivered);
+    a.must(acme->close());
+}
+
 BOOST_AUTO_TEST_CASE(what_retention_dropped_is_no_loss)
 {
     damaged_archive a;
@@ -482,11 +552,20 @@ BOOST_AUTO_TEST_CASE(what_retention_dropped_is_no_loss)
     BOOST_TEST(r.breaches == total - 480);
     BOOST_TEST(r.lost_count == 0);
     // Nothing that was dropped comes back, and its keys are still known.
-    auto acme = a.open();
-    BOOST_TEST(a.must(acme->facts()).oldest_seq == 481);
-    std::vector<breach_key> keys = {{1, 1000}};
-    BOOST_TEST(a.must(acme->missing(keys)).empty());
-    a.must(acme->close());
+    {
+        auto acme = a.open();
+        BOOST_TEST(a.must(acme->facts()).oldest_seq == 481);
+        std::vector<breach_key> keys = {{1, 1000}};
+        BOOST_TEST(a.must(acme->missing(keys)).empty());
+        a.must(acme->close());
+    }
+    // What is lost behind it is.
+    {
+        db::connection file(a.file(), db::open_options{});
+        file.exec("DELETE FROM breach WHERE seq <= 540; DELETE FROM block WHERE id <= 540");
+    }
+    const auto second = a.recover();
+    BOOST_TEST((second.lost == std::vector<std::pair<std::int64_t, std::int64_t>>{{481, 540}}));
 }
 
 BOOST_AUTO_TEST_CASE(older_schema_stays_what_it_is)
