@@ -8,6 +8,7 @@
 
 #include <dtbridge/archive/archive.hpp>
 #include <dtbridge/core/breach.hpp>
+#include <dtbridge/core/text.hpp>
 #include <dtbridge/db/connection.hpp>
 
 #include "archive/block_codec.hpp"
@@ -61,6 +62,23 @@ using spans = std::vector<std::pair<std::int64_t, std::int64_t>>;
 struct block_facts
 {
     std::int64_t id = 0, last_seq = 0;
+};
+
+struct row_facts
+{
+    std::int64_t seq = 0;
+    breach_key key;
+    std::int64_t block = 0;
+    std::uint64_t begins = 0, length = 0;  ///< what was negative is huge
+    bool archive_only = false;
+
+    /// Nothing where it does not lie in them.
+    std::string_view part_of(std::string_view bytes) const
+    {
+        if (begins > bytes.size() || length > bytes.size() - begins)
+            return {};
+        return bytes.substr(begins, length);
+    }
 };
 
 class checker
@@ -141,58 +159,130 @@ private:
         }
     }
 
-    /// Every breach of the block has a row that points into its bytes afterwards; false where that cannot be.
+    /// Afterwards every breach of the block has the row that its bytes ask for; false where none has. A frame
+    /// has a checksum, so it is the row that is wrong where the two differ.
     bool check_rows(const block_facts& b, const std::string& bytes)
     {
         const auto count = b.last_seq - b.id + 1;
         if (count <= 0 || static_cast<std::uint64_t>(count) > bytes.size())
             return false;  // a breach has more than one byte
-        std::vector<bool> known(static_cast<std::size_t>(count));
-        std::int64_t good = 0;
-        {
-            db::query q(db_.prepared(
-                "SELECT seq, begins, length FROM breach WHERE seq BETWEEN ?1 AND ?2 AND block = ?1"));
-            q->bind(1, b.id).bind(2, b.last_seq);
-            while (q->step())
-            {
-                const auto seq = q->integer(0);
-                const auto begins = static_cast<std::uint64_t>(q->integer(1));
-                const auto length = static_cast<std::uint64_t>(q->integer(2));
-                if (begins > bytes.size() || length > bytes.size() - begins)
-                    continue;
-                known[static_cast<std::size_t>(seq - b.id)] = true;
-                ++good;
-            }
-        }
-        if (good == count)
-            return true;
         const auto bodies = split_block(bytes);
-        if (bodies.size() != known.size())
-            return good > 0;  // those whose rows are there are saved
-        for (std::size_t i = 0; i < known.size(); ++i)
+        if (static_cast<std::int64_t>(bodies.size()) != count)
+            return check_alone(b, bytes);
+        std::vector<row_facts> rows(bodies.size());
+        archive_only_ = false;
+        for (const auto& row : rows_of(b))
         {
-            const auto begins = bodies[i].data() - bytes.data();
-            if (!known[i] && make_row(b, b.id + static_cast<std::int64_t>(i), bodies[i], begins))
-                ++report_.rebuilt;
+            rows[static_cast<std::size_t>(row.seq - b.id)] = row;
+            archive_only_ = archive_only_ || row.archive_only;
         }
+        std::int64_t good = 0;
+        for (std::size_t i = 0; i < bodies.size(); ++i)
+            good += check_row(b, rows[i], b.id + static_cast<std::int64_t>(i), bytes, bodies[i]) ? 1 : 0;
+        return good > 0;
+    }
+
+    /// Of numbers that the block says it holds.
+    std::vector<row_facts> rows_of(const block_facts& b)
+    {
+        std::vector<row_facts> out;
+        db::query q(
+            db_.prepared("SELECT seq, pbid, created, block, begins, length, archive_only FROM breach WHERE "
+                         "seq BETWEEN ? AND ? ORDER BY seq"));
+        q->bind(1, b.id).bind(2, b.last_seq);
+        while (q->step())
+        {
+            out.push_back({q->integer(0),
+                           {q->integer(1), q->integer(2)},
+                           q->integer(3),
+                           static_cast<std::uint64_t>(q->integer(4)),
+                           static_cast<std::uint64_t>(q->integer(5)),
+                           q->integer(6) != 0});
+        }
+        return out;
+    }
+
+    /// row: of seq 0 where there is none. False where there is none afterwards.
+    bool check_row(const block_facts& b,
+                   const row_facts& row,
+                   std::int64_t seq,
+                   const std::string& bytes,
+                   std::string_view body)
+    {
+        const auto key = breach_.read(body);
+        const bool at_place = text::trim_blank(row.part_of(bytes)) == body &&
+                              text::trim_blank(row.part_of(bytes)).data() == body.data();
+        const bool same_pbid = key && row.seq != 0 && row.key.pbid == key->pbid;
+        if (row.seq != 0 && at_place && row.block == b.id && (!key || (same_pbid && is_of(row.key))))
+            return true;
+        const auto begins = body.data() - bytes.data();
+        if (row.seq == 0 && !key)
+            return false;
+        ++report_.rebuilt;
+        // One number of it is wrong; the others, which later states may have changed, are its own.
+        if (row.seq != 0 && (at_place || same_pbid || !key))
+            correct_row(b, row, body, begins);
+        else
+            make_row(b, seq, body, begins);
         return true;
     }
 
-    bool make_row(const block_facts& b, std::int64_t seq, std::string_view body, std::int64_t begins)
+    /// Whether the body that was read last is what key tells of.
+    bool is_of(const breach_key& key) const
     {
-        const auto key = breach_.read(body);
-        if (!key)
-            return false;
+        const bool has_time = breach_.creation_time || breach_.time;
+        return key.pbid == breach_.key.pbid && (!has_time || key.created == breach_.key.created);
+    }
+
+    void correct_row(const block_facts& b, const row_facts& row, std::string_view body, std::int64_t begins)
+    {
+        auto key = row.key;
+        if (breach_.read(body) && !is_of(key))
+            key = {breach_.key.pbid,
+                   breach_.creation_time || breach_.time ? breach_.key.created : key.created};
+        db::query q(db_.prepared(
+            "UPDATE breach SET pbid = ?, created = ?, block = ?, begins = ?, length = ? WHERE seq = ?"));
+        q->bind(1, key.pbid).bind(2, key.created).bind(3, b.id).bind(4, begins);
+        q->bind(5, static_cast<std::int64_t>(body.size())).bind(6, row.seq);
+        q->run();
+    }
+
+    /// Of a block whose bytes are not as many breaches as it says: the rows that each point at their breach,
+    /// one behind the other.
+    bool check_alone(const block_facts& b, const std::string& bytes)
+    {
+        std::int64_t good = 0;
+        std::uint64_t from = 0;
+        for (const auto& row : rows_of(b))
+        {
+            const auto body = row.part_of(bytes);
+            if (row.block == b.id && row.begins >= from && !body.empty() && breach_.read(body) &&
+                is_of(row.key))
+            {
+                ++good;
+                from = row.begins + row.length;
+                continue;
+            }
+            db::query gone(db_.prepared("DELETE FROM breach WHERE seq = ?"));
+            gone->bind(1, row.seq);
+            gone->run();
+        }
+        return good > 0;
+    }
+
+    /// Of the body that was read last.
+    void make_row(const block_facts& b, std::int64_t seq, std::string_view body, std::int64_t begins)
+    {
         std::int64_t comments = 0;
         breach_.root.find("commentCount").integer(comments);
         db::query q(
             db_.prepared("INSERT OR REPLACE INTO breach(seq, pbid, created, time, block, begins, length, "
-                         "acknowledged, comment_count, archive_only) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, 0)"));
-        q->bind(1, seq).bind(2, key->pbid).bind(3, key->created).bind(4, breach_.time).bind(5, b.id);
-        q->bind(6, begins).bind(7, static_cast<std::int64_t>(body.size()));
+                         "acknowledged, comment_count, archive_only) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"));
+        q->bind(1, seq).bind(2, breach_.key.pbid).bind(3, breach_.key.created).bind(4, breach_.time);
+        q->bind(5, b.id).bind(6, begins).bind(7, static_cast<std::int64_t>(body.size()));
         q->bind(8, std::int64_t{is_acknowledged(breach_)}).bind(9, comments);
+        q->bind(10, std::int64_t{archive_only_});
         q->run();
-        return true;
     }
 
     /// Numbers are given without gaps, so those between and behind the breaches that are there are lost. Of
@@ -318,6 +408,7 @@ private:
     const std::string& path_;
     recovery report_;
     breach breach_;
+    bool archive_only_ = false;  ///< of the block that is looked at: what is archived together is so together
     std::vector<std::int64_t> ids_;
     std::optional<std::int64_t> counted_;  ///< breaches that the archive held, by its own count
     std::int64_t low_ = std::numeric_limits<std::int64_t>::max();  ///< where a row or block tells of one
