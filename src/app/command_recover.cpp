@@ -71,6 +71,9 @@ void print(const std::string& name, const recovery& r)
     if (r.rebuilt > 0)
         line() << counted(r.rebuilt, "breach", "breaches")
                << " of these got a new row, read from the bytes\n";
+    if (r.corrected > 0)
+        line() << counted(r.corrected, "number", "numbers")
+               << " that could not be right: corrected, or the row left out\n";
     if (r.position)
         line() << "polling goes on from " << rfc3339_ms(*r.position) << "\n";
     else
@@ -80,6 +83,8 @@ void print(const std::string& name, const recovery& r)
     for (const auto& c : r.cursors)
     {
         line() << "destination " << text::printable(c.destination, 64) << " goes on behind seq " << c.seq;
+        if (c.corrected)
+            std::cout << ": its cursor was damaged; `dtbridge replay` sends what it may lack before that";
         if (c.lost > 0)
             std::cout << "; " << counted(c.lost, "breach", "breaches")
                       << " that it had not got could not be saved and counted lost";

@@ -452,7 +452,7 @@ outcome<recovery> recover_archive(const std::string& folder,
             to.copy(progress);
             report = check_saved_blocks(to.db(), to.has_state(), now, path);
             report.damaged_pages = to.damaged_pages();
-            return !to.damaged() && report.lost.empty() && report.rebuilt == 0;
+            return !to.damaged() && report.lost.empty() && report.rebuilt == 0 && report.corrected == 0;
         });
         report.was_whole = report.kept_as.empty();
         return report;

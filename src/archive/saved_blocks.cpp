@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include <dtbridge/archive/archive.hpp>
 #include <dtbridge/core/breach.hpp>
@@ -56,6 +57,7 @@ namespace
 {
 
 constexpr std::size_t block_limit_bytes = std::max(block_target_bytes, max_element_bytes);
+constexpr std::int64_t most_seq = std::int64_t{1} << 62;  // what is over it was never given
 
 using spans = std::vector<std::pair<std::int64_t, std::int64_t>>;
 
@@ -79,6 +81,12 @@ struct row_facts
             return {};
         return bytes.substr(begins, length);
     }
+    /// body: of bytes.
+    bool is_at(std::string_view body, std::string_view bytes) const
+    {
+        const auto part = text::trim_blank(part_of(bytes));
+        return part.data() == body.data() && part.size() == body.size();
+    }
 };
 
 class checker
@@ -91,21 +99,19 @@ public:
     recovery run()
     {
         db::transaction all(db_);
-        // Before rows go: the numbers that were given.
-        if (has_state_)
-            counted_ = db_.value("SELECT max(breaches, 0) FROM state");
-        raise_high("SELECT last_seq FROM state");
-        raise_high("SELECT max(seq) FROM breach");
-        raise_high("SELECT max(last_seq) FROM block");
-        raise_high("SELECT max(seq) FROM seen");
-        raise_high("SELECT max(seq) FROM cursor");
-        raise_high("SELECT max(last_seq) FROM batch");
-        lower_low("SELECT count(*), min(seq) FROM breach WHERE seq > 0");
-        lower_low("SELECT count(*), min(id) FROM block WHERE id > 0");
+        read_state();
         check_blocks();
         exec("DELETE FROM breach WHERE block NOT IN (SELECT id FROM block)");
+        exec(
+            "DELETE FROM breach WHERE seq < block OR seq > (SELECT last_seq FROM block WHERE id = "
+            "breach.block)");
+        report_.corrected += db_.changes();
+        if (has_state_ && db_.value("SELECT max(seq) FROM breach") > high_)
+            ++report_.corrected;
+        raise_high("SELECT max(seq) FROM breach");
+        check_cursors();
+        check_keys();
         find_lost();
-        exec("INSERT OR IGNORE INTO seen(pbid, created, seq) SELECT pbid, created, seq FROM breach");
         count_lost();
         forget_lost();
         save_state();
@@ -116,12 +122,38 @@ public:
 
 private:
     void exec(const char* sql) { db_.prepared(sql).run(); }
-    void raise_high(const char* sql) { high_ = std::max(high_, db_.value(sql)); }
+    void raise_high(const char* sql)
+    {
+        if (const auto n = db_.value(sql); n <= most_seq)
+            high_ = std::max(high_, n);
+    }
     void lower_low(const char* sql)
     {
         db::query q(db_.prepared(sql));
         if (q->step() && q->integer(0) > 0)
             low_ = std::min(low_, q->integer(1));
+    }
+
+    /// Before rows go: the numbers that were given. The row of state knows them exactly; one damaged number
+    /// among a million of the others would be the highest of all.
+    void read_state()
+    {
+        has_state_ = has_state_ && db_.value("SELECT last_seq FROM state") <= most_seq;
+        if (has_state_)
+        {
+            high_ = db_.value("SELECT max(last_seq, 0) FROM state");
+            counted_ = db_.value("SELECT max(breaches, 0) FROM state");
+        }
+        else
+        {
+            raise_high("SELECT max(seq) FROM breach");
+            raise_high("SELECT max(last_seq) FROM block");
+            raise_high("SELECT max(seq) FROM seen");
+            raise_high("SELECT max(seq) FROM cursor");
+            raise_high("SELECT max(last_seq) FROM batch");
+        }
+        lower_low("SELECT count(*), min(seq) FROM breach WHERE seq > 0");
+        lower_low("SELECT count(*), min(id) FROM block WHERE id > 0");
     }
 
     void check_blocks()
@@ -132,10 +164,10 @@ private:
             while (q->step())
                 blocks.push_back({q->integer(0), q->integer(1)});
         }
-        for (const auto& b : blocks)
+        for (auto& b : blocks)
         {
             const auto bytes = expand(b.id);
-            if (bytes && b.id > 0 && b.last_seq >= b.id && check_rows(b, *bytes))
+            if (bytes && check_block(b, *bytes))
                 continue;
             db::query gone(db_.prepared("DELETE FROM block WHERE id = ?"));
             gone->bind(1, b.id);
@@ -143,32 +175,109 @@ private:
         }
     }
 
+    /// The frame says itself how long its bytes are.
     std::optional<std::string> expand(std::int64_t id)
     {
-        db::query q(db_.prepared("SELECT size, data FROM block WHERE id = ?"));
-        q->bind(1, id);
-        if (!q->step())
-            return std::nullopt;
-        try
+        std::string bytes;
         {
-            return expand_block(q->blob(1), q->integer(0), block_limit_bytes, path_, id);
+            db::query q(db_.prepared("SELECT size, data FROM block WHERE id = ?"));
+            q->bind(1, id);
+            if (!q->step())
+                return std::nullopt;
+            try
+            {
+                bytes = expand_text(q->blob(1), block_limit_bytes, path_, "");
+            }
+            catch (const db::error&)
+            {
+                return std::nullopt;
+            }
+            if (q->integer(0) == static_cast<std::int64_t>(bytes.size()))
+                return bytes;
         }
-        catch (const db::error&)
+        db::query q(db_.prepared("UPDATE block SET size = ? WHERE id = ?"));
+        q->bind(1, static_cast<std::int64_t>(bytes.size())).bind(2, id);
+        q->run();
+        ++report_.corrected;
+        return bytes;
+    }
+
+    /// False where nothing of it can be used.
+    bool check_block(block_facts& b, const std::string& bytes)
+    {
+        const auto bodies = split_block(bytes);
+        const auto count = static_cast<std::int64_t>(bodies.size());
+        if (count > 0)
         {
-            return std::nullopt;
+            auto is = b;
+            if (b.id > most_seq || !has_its_rows(b, bytes, bodies))
+                is.id = id_by_keys(bodies).value_or(b.id);
+            if (is.id <= 0 || is.id > most_seq)
+                return false;
+            is.last_seq = is.id + count - 1;
+            if ((is.id != b.id || is.last_seq != b.last_seq) && is_free(is, b.id))
+            {
+                db::query q(db_.prepared("UPDATE block SET id = ?, last_seq = ? WHERE id = ?"));
+                q->bind(1, is.id).bind(2, is.last_seq).bind(3, b.id);
+                q->run();
+                b = is;
+                ++report_.corrected;
+            }
         }
+        if (b.id <= 0 || b.id > most_seq || b.last_seq < b.id)
+            return false;
+        return b.last_seq - b.id == count - 1 ? check_rows(b, bytes, bodies) : check_alone(b, bytes);
+    }
+
+    /// Whether a row of the number that a breach has in this block tells of it.
+    bool has_its_rows(const block_facts& b,
+                      const std::string& bytes,
+                      const std::vector<std::string_view>& bodies)
+    {
+        for (const auto& row : rows_of({b.id, b.id + static_cast<std::int64_t>(bodies.size()) - 1}))
+        {
+            const auto body = bodies[static_cast<std::size_t>(row.seq - b.id)];
+            if (row.block == b.id && row.is_at(body, bytes) && breach_.read(body) && is_of(row.key))
+                return true;
+        }
+        return false;
+    }
+
+    /// The first number of a block by what most of its keys say.
+    std::optional<std::int64_t> id_by_keys(const std::vector<std::string_view>& bodies)
+    {
+        std::map<std::int64_t, std::int64_t> said;
+        for (std::size_t i = 0; i < bodies.size(); ++i)
+        {
+            const auto key = breach_.read(bodies[i]);
+            if (!key)
+                continue;
+            db::query q(db_.prepared("SELECT seq FROM seen WHERE pbid = ? AND created = ?"));
+            q->bind(1, key->pbid).bind(2, key->created);
+            if (q->step() && q->integer(0) > 0)
+                ++said[q->integer(0) - static_cast<std::int64_t>(i)];
+        }
+        const auto most = std::max_element(
+            said.begin(), said.end(), [](const auto& x, const auto& y) { return x.second < y.second; });
+        if (most == said.end() || most->second * 2 <= static_cast<std::int64_t>(bodies.size()))
+            return std::nullopt;
+        return most->first;
+    }
+
+    /// Whether no other block than the one of this id begins there.
+    bool is_free(const block_facts& b, std::int64_t id)
+    {
+        db::query q(db_.prepared("SELECT 1 FROM block WHERE id BETWEEN ? AND ? AND id <> ?"));
+        q->bind(1, b.id).bind(2, b.last_seq).bind(3, id);
+        return !q->step();
     }
 
     /// Afterwards every breach of the block has the row that its bytes ask for; false where none has. A frame
     /// has a checksum, so it is the row that is wrong where the two differ.
-    bool check_rows(const block_facts& b, const std::string& bytes)
+    bool check_rows(const block_facts& b,
+                    const std::string& bytes,
+                    const std::vector<std::string_view>& bodies)
     {
-        const auto count = b.last_seq - b.id + 1;
-        if (count <= 0 || static_cast<std::uint64_t>(count) > bytes.size())
-            return false;  // a breach has more than one byte
-        const auto bodies = split_block(bytes);
-        if (static_cast<std::int64_t>(bodies.size()) != count)
-            return check_alone(b, bytes);
         std::vector<row_facts> rows(bodies.size());
         archive_only_ = false;
         for (const auto& row : rows_of(b))
@@ -210,8 +319,7 @@ private:
                    std::string_view body)
     {
         const auto key = breach_.read(body);
-        const bool at_place = text::trim_blank(row.part_of(bytes)) == body &&
-                              text::trim_blank(row.part_of(bytes)).data() == body.data();
+        const bool at_place = row.is_at(body, bytes);
         const bool same_pbid = key && row.seq != 0 && row.key.pbid == key->pbid;
         if (row.seq != 0 && at_place && row.block == b.id && (!key || (same_pbid && is_of(row.key))))
             return true;
@@ -247,11 +355,11 @@ private:
         q->run();
     }
 
-    /// Of a block whose bytes are not as many breaches as it says: the rows that each point at their breach,
-    /// one behind the other.
+    /// Of a block whose bytes are not as many breaches as it has numbers: the rows that each point at their
+    /// breach, one behind the other.
     bool check_alone(const block_facts& b, const std::string& bytes)
     {
-        std::int64_t good = 0;
+        std::int64_t last = 0;
         std::uint64_t from = 0;
         for (const auto& row : rows_of(b))
         {
@@ -259,7 +367,7 @@ private:
             if (row.block == b.id && row.begins >= from && !body.empty() && breach_.read(body) &&
                 is_of(row.key))
             {
-                ++good;
+                last = row.seq;
                 from = row.begins + row.length;
                 continue;
             }
@@ -267,7 +375,14 @@ private:
             gone->bind(1, row.seq);
             gone->run();
         }
-        return good > 0;
+        if (last != b.last_seq)
+        {
+            db::query q(db_.prepared("UPDATE block SET last_seq = ? WHERE id = ?"));
+            q->bind(1, last).bind(2, b.id);
+            q->run();
+            ++report_.corrected;
+        }
+        return last != 0;
     }
 
     /// Of the body that was read last.
@@ -283,6 +398,54 @@ private:
         q->bind(8, std::int64_t{is_acknowledged(breach_)}).bind(9, comments);
         q->bind(10, std::int64_t{archive_only_});
         q->run();
+    }
+
+    /// A cursor behind the last number would pass over the next breaches. What its destination had last is
+    /// also in its batches; where none is left, nothing goes twice.
+    void check_cursors()
+    {
+        if (!has_state_)
+            return;  // then it may be the cursor that knows the last number
+        std::vector<std::int64_t> beyond;
+        {
+            db::query q(db_.prepared("SELECT id FROM cursor WHERE seq > ? OR seq < 0"));
+            q->bind(1, high_);
+            while (q->step())
+                beyond.push_back(q->integer(0));
+        }
+        for (const auto id : beyond)
+        {
+            db::query q(db_.prepared(
+                "UPDATE cursor SET seq = (SELECT ifnull(max(last_seq), ?1) FROM batch WHERE cursor = ?2 AND "
+                "last_seq BETWEEN 0 AND ?1) WHERE id = ?2"));
+            q->bind(1, high_).bind(2, id);
+            q->run();
+            corrected_cursors_.insert(id);
+            ++report_.corrected;
+        }
+        db::query q(db_.prepared("DELETE FROM batch WHERE last_seq > ?"));
+        q->bind(1, high_);
+        q->run();
+        report_.corrected += db_.changes();
+    }
+
+    /// Every breach is known by its key, and its key leads to it.
+    void check_keys()
+    {
+        exec(
+            "INSERT INTO seen(pbid, created, seq) SELECT pbid, created, seq FROM breach WHERE true "
+            "ON CONFLICT(pbid, created) DO UPDATE SET seq = excluded.seq WHERE seq <> excluded.seq AND NOT "
+            "EXISTS(SELECT 1 FROM breach AS b WHERE b.seq = seen.seq AND b.pbid = seen.pbid AND b.created = "
+            "seen.created)");
+        report_.corrected += db_.changes();
+        if (!has_state_)
+            return;
+        // Of a breach that is not there, with a number that was not given: it may come again.
+        db::query q(db_.prepared("DELETE FROM seen WHERE seq > ?"));
+        q->bind(1, high_);
+        q->run();
+        report_.corrected += db_.changes();
+        report_.forgotten += db_.changes();
     }
 
     /// Numbers are given without gaps, so those between and behind the breaches that are there are lost. Of
@@ -340,7 +503,8 @@ private:
             while (q->step())
             {
                 ids_.push_back(q->integer(0));
-                report_.cursors.push_back({std::string(q->text(1)), q->integer(2), 0});
+                const bool corrected = corrected_cursors_.contains(q->integer(0));
+                report_.cursors.push_back({std::string(q->text(1)), q->integer(2), 0, corrected});
             }
         }
         for (std::size_t i = 0; i < ids_.size(); ++i)
@@ -410,6 +574,7 @@ private:
     breach breach_;
     bool archive_only_ = false;  ///< of the block that is looked at: what is archived together is so together
     std::vector<std::int64_t> ids_;
+    std::set<std::int64_t> corrected_cursors_;
     std::optional<std::int64_t> counted_;  ///< breaches that the archive held, by its own count
     std::int64_t low_ = std::numeric_limits<std::int64_t>::max();  ///< where a row or block tells of one
     std::int64_t high_ = 0;

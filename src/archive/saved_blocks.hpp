@@ -20,9 +20,9 @@ class connection;
 std::vector<std::string_view> split_block(std::string_view bytes);
 
 /// Makes an archive whole again whose rows were saved one by one: a block that cannot be expanded goes, a
-/// breach without its bytes goes, a breach whose row is missing is made anew from its block, keys and state
-/// fit them, and what is gone is counted lost for those destinations that had not got it. has_state: its row
-/// of state was saved, too. path: for words.
+/// breach without its bytes goes, a breach whose row is missing is made anew from its block, keys, cursors
+/// and state fit them, and what is gone is counted lost for those destinations that had not got it.
+/// has_state: its row of state was saved, too. path: for words.
 recovery check_saved_blocks(db::connection& file, bool has_state, std::int64_t now, const std::string& path);
 
 }  // namespace dtbridge

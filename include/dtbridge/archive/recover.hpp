@@ -24,6 +24,8 @@ struct recovery
 
     std::int64_t breaches = 0, blocks = 0;  ///< saved
     std::int64_t rebuilt = 0;               ///< of breaches: their row was made anew from their bytes
+    std::int64_t corrected =
+        0;  ///< numbers in rows that could not be right: set right, or their row left out
     std::vector<std::pair<std::int64_t, std::int64_t>> lost;  ///< spans of seq that could not be saved
     std::int64_t lost_count = 0;
     std::int64_t forgotten = 0;  ///< keys of lost breaches that not every destination had: the next poll or
@@ -35,7 +37,8 @@ struct recovery
     {
         std::string destination;
         std::int64_t seq = 0;
-        std::int64_t lost = 0;  ///< of the lost breaches those that it had not got; counted lost
+        std::int64_t lost = 0;   ///< of the lost breaches those that it had not got; counted lost
+        bool corrected = false;  ///< it was behind the last breach, and is at the last batch that is known
     };
     std::vector<cursor> cursors;
 };

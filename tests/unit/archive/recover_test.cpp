@@ -521,6 +521,85 @@ BOOST_AUTO_TEST_CASE(rows_that_their_bytes_contradict_are_corrected)
     }
 }
 
+/// One bit of a number is enough to name the highest of all.
+BOOST_AUTO_TEST_CASE(one_damaged_number_moves_nothing)
+{
+    damaged_archive a;
+    for (const char* damage : {"UPDATE seen SET seq = seq + (1 << 40) WHERE pbid = 7",
+                               "UPDATE seen SET seq = seq + 256 WHERE pbid = 7",
+                               "UPDATE breach SET seq = seq + 1048576 WHERE seq = 7",
+                               "UPDATE breach SET seq = seq + 4611686018427387904 WHERE seq = 7",
+                               "UPDATE block SET last_seq = last_seq + (1 << 40) WHERE id = 61",
+                               "UPDATE block SET last_seq = last_seq - 1 WHERE id = 61",
+                               "UPDATE block SET id = id + 1048576 WHERE id = 61",
+                               "UPDATE block SET id = 63 WHERE id = 61",
+                               "UPDATE block SET size = size + 256 WHERE id = 61",
+                               "UPDATE cursor SET seq = seq + (1 << 40) WHERE name = 'qradar'",
+                               "UPDATE cursor SET seq = seq + 512 WHERE name = 'qradar'",
+                               "UPDATE batch SET last_seq = last_seq + (1 << 40) WHERE last_seq = 500",
+                               "UPDATE state SET last_seq = last_seq - 512"})
+    {
+        BOOST_TEST_CONTEXT(damage)
+        {
+            write(a.file(), a.whole);
+            {
+                db::connection file(a.file(), db::open_options{});
+                file.exec(damage);
+            }
+            const auto r = a.recover();
+            BOOST_TEST(!r.was_whole);
+            BOOST_TEST(r.corrected > 0);
+            BOOST_TEST(r.lost_count == 0);
+            BOOST_TEST(r.forgotten == 0);
+            BOOST_TEST(a.check(r).size() == static_cast<std::size_t>(total));
+            BOOST_REQUIRE(r.cursors.size() == 2u);
+            BOOST_TEST(r.cursors[0].seq == delivered);
+            BOOST_TEST(r.cursors[0].corrected ==
+                       (std::string_view(damage).find("cursor") != std::string::npos));
+            BOOST_TEST(a.value("SELECT count(*) FROM seen WHERE seq <> pbid") == 0);
+            BOOST_TEST(a.value("SELECT count(*) FROM block WHERE last_seq - id <> 59") == 0);
+            BOOST_TEST(a.recover().was_whole);
+        }
+    }
+}
+
+/// A cursor behind the last breach would pass over the next ones; one without a batch is left nothing twice.
+BOOST_AUTO_TEST_CASE(a_cursor_passes_over_nothing_new)
+{
+    damaged_archive a;
+    {
+        db::connection file(a.file(), db::open_options{});
+        file.exec("DELETE FROM batch; UPDATE cursor SET seq = seq + 1048576 WHERE name = 'qradar'");
+    }
+    const auto r = a.recover();
+    BOOST_REQUIRE(r.cursors.size() == 2u);
+    BOOST_TEST(r.cursors[0].seq == total);
+    BOOST_TEST(r.cursors[0].corrected);
+    BOOST_TEST(!r.cursors[1].corrected);
+    auto acme = a.open();
+    const auto added = a.must(acme->add(numbered(total + 1, 5)));
+    BOOST_TEST(added.last_seq == total + 5);
+    BOOST_TEST(a.must(acme->read(r.cursors[0].seq, 100, 1 << 20)).breaches.size() == 5u);
+    a.must(acme->close());
+}
+
+/// The row of state replaces the one that every new file has; one of rubbish does not, and stops nothing.
+BOOST_AUTO_TEST_CASE(rubbish_for_a_state)
+{
+    damaged_archive a;
+    const auto page = a.value("SELECT rootpage FROM sqlite_schema WHERE name = 'state'");
+    auto harmed = a.whole;
+    const auto begins = static_cast<std::size_t>(page - 1) * 4096;
+    const auto cell = begins + number_at(harmed, begins + 8, 2);
+    BOOST_REQUIRE(harmed[cell + 1] == 1);  // the rowid
+    harmed[cell + 1] = 5;
+    write(a.file(), harmed);
+    const auto r = a.recover();
+    BOOST_TEST(!r.was_whole);
+    BOOST_TEST(r.lost_count == 0);
+    BOOST_TEST(a.check(r).size() == static_cast<std::size_t>(total));
+}
+
 /// Nothing that is still there tells of them, but the archive has counted its breaches.
 BOOST_AUTO_TEST_CASE(the_oldest_or_all_may_be_lost)
 {
