@@ -448,20 +448,26 @@ private:
         report_.forgotten += db_.changes();
     }
 
-    /// Numbers are given without gaps, so those between and behind the breaches that are there are lost. Of
-    /// those below it is only known how many they are: the state counts what the archive held, and retention
-    /// takes from the front.
+    /// Numbers are given without gaps, so those between and behind the breaches that are there are lost, but
+    /// for what was known to be gone. Of those below it is only known how many they are: the state counts
+    /// what the archive held, and retention takes from the front.
     void find_lost()
     {
+        const auto known = known_spans();
         std::int64_t there = 0;
         std::int64_t first = high_ + 1;
         spans gaps;
-        std::int64_t in_gaps = 0;
         const auto gap = [&](std::int64_t from, std::int64_t last) {
-            if (from > last)
-                return;
-            gaps.emplace_back(from, last);
-            in_gaps += last - from + 1;
+            for (const auto& [known_from, known_last] : known)
+            {
+                if (known_last < from || known_from > last)
+                    continue;
+                if (known_from > from)
+                    gaps.emplace_back(from, known_from - 1);
+                from = known_last + 1;
+            }
+            if (from <= last)
+                gaps.emplace_back(from, last);
         };
         {
             std::int64_t expected = high_ + 1;
@@ -471,24 +477,91 @@ private:
                 const auto seq = q->integer(0);
                 if (there++ == 0)
                     first = seq;
-                else
+                else if (seq > expected)
                     gap(expected, seq - 1);
                 expected = seq + 1;
             }
-            gap(expected, high_);
+            if (expected <= high_)
+                gap(expected, high_);
         }
-        auto low = low_;
-        if (counted_)
+        if (counted_ == there)
+            return;  // whatever is not there was gone before
+        spans below;
+        if (!counted_ || *counted_ < there || !fit(gaps, below, first, *counted_ - there, known))
         {
-            const auto below = *counted_ - there - in_gaps;
-            // More than there are numbers: the count is damaged itself.
-            if (below < first)
-                low = first - std::max<std::int64_t>(below, 0);
+            // Without a count, or with a damaged one.
+            std::swap(gaps, below);
+            if (low_ < first)
+                gap(low_, first - 1);
+            std::swap(gaps, below);
         }
-        if (low < first)
-            add_lost(low, first - 1);
+        for (const auto& [from, last] : below)
+            add_lost(from, last);
         for (const auto& [from, last] : gaps)
             add_lost(from, last);
+        if (has_state_ && report_.lost.empty())
+            ++report_.corrected;  // the count
+    }
+
+    /// Where so many are lost: in the gaps, but for those that are longer and so none of it, and the rest of
+    /// them below the first. False where there are not so many numbers.
+    static bool fit(spans& gaps, spans& below, std::int64_t first, std::int64_t lost, const spans& known)
+    {
+        spans rest;
+        std::int64_t in_rest = 0;
+        for (const auto& [from, last] : gaps)
+        {
+            if (last - from >= lost)
+                continue;
+            rest.emplace_back(from, last);
+            in_rest += last - from + 1;
+        }
+        if (!count_down(first, lost - in_rest, known, below))
+            return false;
+        gaps = std::move(rest);
+        return true;
+    }
+
+    /// So many numbers below first that are in none of the spans; false where there are not so many.
+    static bool count_down(std::int64_t first, std::int64_t count, const spans& known, spans& out)
+    {
+        const auto take = [&](std::int64_t from, std::int64_t last) {
+            from = std::max(from, last - count + 1);
+            if (count <= 0 || from > last)
+                return;
+            out.insert(out.begin(), {from, last});
+            count -= last - from + 1;
+        };
+        auto last = first - 1;
+        for (auto k = known.rbegin(); k != known.rend() && count > 0; ++k)
+        {
+            if (k->first > last)
+                continue;
+            take(k->second + 1, last);
+            last = k->first - 1;
+        }
+        take(1, last);
+        if (count > 0)
+            out.clear();
+        return count <= 0;
+    }
+
+    /// What retention or an earlier recovery counted lost, in order and apart.
+    spans known_spans()
+    {
+        spans out;
+        db::query q(
+            db_.prepared("SELECT first_seq, last_seq FROM lost WHERE first_seq > 0 AND last_seq <= ? AND "
+                         "count BETWEEN 1 AND last_seq - first_seq + 1 ORDER BY first_seq"));
+        q->bind(1, high_);
+        while (q->step())
+        {
+            if (out.empty() || q->integer(0) > out.back().second + 1)
+                out.emplace_back(q->integer(0), q->integer(1));
+            else
+                out.back().second = std::max(out.back().second, q->integer(1));
+        }
+        return out;
     }
     void add_lost(std::int64_t first, std::int64_t last)
     {
@@ -498,6 +571,9 @@ private:
 
     void count_lost()
     {
+        // Once under no cursor, too: the next recovery knows it whatever the cursors had.
+        for (const auto& [first, last] : report_.lost)
+            note_lost(0, first, last);
         {
             db::query q(db_.prepared("SELECT id, name, seq FROM cursor ORDER BY name"));
             while (q->step())
@@ -517,15 +593,20 @@ private:
                     continue;
                 const auto count = last - first + 1;
                 c.lost += count;
-                db::query note(db_.prepared(
-                    "INSERT INTO lost(cursor, first_seq, last_seq, at, count) VALUES(?, ?, ?, ?, ?)"));
-                note->bind(1, ids_[i]).bind(2, first).bind(3, last).bind(4, now_).bind(5, count);
-                note->run();
+                note_lost(ids_[i], first, last);
             }
             db::query sum(db_.prepared("UPDATE cursor SET lost = lost + ? WHERE id = ?"));
             sum->bind(1, c.lost).bind(2, ids_[i]);
             sum->run();
         }
+    }
+
+    void note_lost(std::int64_t cursor, std::int64_t first, std::int64_t last)
+    {
+        db::query note(
+            db_.prepared("INSERT INTO lost(cursor, first_seq, last_seq, at, count) VALUES(?, ?, ?, ?, ?)"));
+        note->bind(1, cursor).bind(2, first).bind(3, last).bind(4, now_).bind(5, last - first + 1);
+        note->run();
     }
 
     /// What every destination had is not fetched and sent again; what one lacks may come again.

@@ -521,6 +521,49 @@ BOOST_AUTO_TEST_CASE(rows_that_their_bytes_contradict_are_corrected)
     }
 }
 
+/// What an earlier recovery counted, or found that everybody had, is counted once.
+BOOST_AUTO_TEST_CASE(what_was_lost_before_is_not_lost_again)
+{
+    using list = std::vector<std::pair<std::int64_t, std::int64_t>>;
+    damaged_archive a;
+    const auto lose = [&](const char* sql) {
+        db::connection file(a.file(), db::open_options{});
+        file.exec(sql);
+    };
+    lose(
+        "UPDATE block SET data = substr(data, 1, 2000) || x'00112233' || substr(data, 2005) "
+        "WHERE id IN (61, 661, 841)");
+    BOOST_TEST(a.recover().lost_count == 3 * per_block);
+    const auto before = rows_of(a.file());
+    auto r = a.recover();
+    BOOST_TEST(r.was_whole);
+    BOOST_TEST(r.lost_count == 0);
+    BOOST_TEST(r.breaches == total - 3 * per_block);
+    BOOST_TEST(rows_of(a.file()) == before, boost::test_tools::per_element());
+    // Another one, with the cursors where they were.
+    lose("UPDATE block SET data = x'00' WHERE id = 721");
+    r = a.recover();
+    BOOST_TEST((r.lost == list{{721, 780}}));
+    BOOST_TEST(r.forgotten == per_block);
+    BOOST_REQUIRE(r.cursors.size() == 2u);
+    BOOST_TEST(r.cursors[0].lost == per_block);
+    BOOST_TEST(a.value("SELECT lost FROM cursor WHERE name = 'qradar'") == 3 * per_block);
+    // The archive's own count tells, too, where nothing was noted; 61 and 661 were before.
+    lose("DELETE FROM lost");
+    r = a.recover();
+    BOOST_TEST(r.was_whole);
+    lose(
+        "DELETE FROM breach WHERE seq <= 60; DELETE FROM block WHERE id = 1; UPDATE state SET last_seq = 1 "
+        "<< 40");
+    lose(
+        "INSERT INTO lost(cursor, first_seq, last_seq, at, count) VALUES(0, 61, 120, 1, 60), (0, 661, 780, "
+        "1, "
+        "120)");
+    r = a.recover();
+    BOOST_TEST((r.lost == list{{1, 60}}));
+    BOOST_TEST(a.value("SELECT lost FROM cursor WHERE name = 'qradar'") == 3 * per_block);
+}
+
 /// One bit of a number is enough to name the highest of all.
 BOOST_AUTO_TEST_CASE(one_damaged_number_moves_nothing)
 {
@@ -537,6 +580,8 @@ BOOST_AUTO_TEST_CASE(one_damaged_number_moves_nothing)
                                "UPDATE cursor SET seq = seq + (1 << 40) WHERE name = 'qradar'",
                                "UPDATE cursor SET seq = seq + 512 WHERE name = 'qradar'",
                                "UPDATE batch SET last_seq = last_seq + (1 << 40) WHERE last_seq = 500",
+                               "UPDATE state SET breaches = breaches + (1 << 40)",
+                               "UPDATE state SET breaches = breaches - 512",
                                "UPDATE state SET last_seq = last_seq - 512"})
     {
         BOOST_TEST_CONTEXT(damage)
