@@ -84,6 +84,8 @@ struct sweep_state
     bool verified_all_gone = true;    // and it always was
     double full_bytes = 0, full_ms = 0;
     bad_answers bad;
+    std::int64_t left_out = 0;                     // slices
+    unsigned left_out_in_a_row = 0;                // without a good answer in between
     bool asks_for_window = false;                  // a bad answer now is not to the question for one breach
     std::map<breach_key, unsigned> failed_singly;  // such questions, of the present slice
 };
@@ -196,7 +198,9 @@ struct poller::impl
     awaitable<verdict> settle_shown(const std::vector<breach_key>& shown);
     awaitable<verdict> look_for_gone(std::vector<breach_key> candidates, std::int64_t& gone);
     awaitable<verdict> is_shown(breach_key key, std::optional<bool>& shown);
+    awaitable<verdict> note_found();
     awaitable<verdict> finish_sweep();
+    awaitable<verdict> give_up_sweep(const verdict& why);
     awaitable<verdict> begin_sweep();
     void take_sweep_counts(const intake::tally& t);
     void say_differences(const std::vector<difference>& fresh);

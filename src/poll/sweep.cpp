@@ -21,6 +21,8 @@ constexpr std::size_t differences_kept = 10'000;  ///< of one sweep
 /// rest is believed too.
 constexpr std::size_t verified_singly = 32;
 constexpr std::size_t not_gone_kept = 1'000;
+/// A sweep ends where the master did not answer for so many slices in a row, however short they were.
+constexpr unsigned most_left_out = 3;
 /// A breach cannot have been archived before it happened, but for what the clocks differ beyond the skew that
 /// is known.
 constexpr std::int64_t clock_margin = one_hour;
@@ -102,7 +104,7 @@ awaitable<void> poller::impl::sweep_step()
     verdict v;
     if (!sweep)
         v = co_await begin_sweep();
-    bool redo = false, shorter = false;
+    bool redo = false, shorter = false, left = false;
     window w;
     if (sweep)
     {
@@ -121,23 +123,26 @@ awaitable<void> poller::impl::sweep_step()
         {
             sweep->bad = {};
             sweep->failed_singly.clear();
+            sweep->left_out_in_a_row = 0;
             sweep->slices.answered(w, status.bytes - bytes_before, now().steady - before, timeout_ms);
         }
         else if (sweep->asks_for_window)
         {
             shorter = sweep->bad.shorten(v, w, sweep->slices);
-            if (sweep->bad.is_hopeless())
-            {
+            left = sweep->bad.is_hopeless();
+            if (left)
                 leave_out(w, v);
-                sweep->bad = {};
-                v = verdict{};
-            }
         }
-        if (v.what == reaction::take)
+        if (v.what == reaction::take || left)
         {
             sweep->cursor = w.end;
-            if (w.end >= sweep->whole.end)
-                v = co_await finish_sweep();
+            verdict at_end;
+            if (sweep->left_out_in_a_row >= most_left_out)
+                at_end = co_await give_up_sweep(v);
+            else if (w.end >= sweep->whole.end)
+                at_end = co_await finish_sweep();
+            if (at_end.what != reaction::take)
+                v = at_end;
         }
     }
     if (v.what == reaction::take)
@@ -152,7 +157,8 @@ awaitable<void> poller::impl::sweep_step()
         co_return;
     const std::int64_t wait = sweep_wait.failed(parts.time->jitter(), v.retry_after);
     sweep_not_before = now().steady + wait;
-    status.sweep_error = v.words;
+    if (!left || v.kind == answer_kind::archive_failed)
+        status.sweep_error = v.words;
     if (v.kind != sweep_logged)
         log::warning("poll",
                      options.name,
@@ -161,15 +167,42 @@ awaitable<void> poller::impl::sweep_step()
     sweep_logged = v.kind;
 }
 
-/// The rest of a sweep does not wait for what the master cannot answer.
+/// The rest of a sweep does not wait for what the master cannot answer. It is said once: where all that is
+/// asked for fails, there are very many.
 void poller::impl::leave_out(window w, const verdict& v)
 {
+    sweep->bad = {};
+    sweep->failed_singly.clear();
+    ++sweep->left_out;
+    ++sweep->left_out_in_a_row;
     left_out =
-        "left out what happened from " + rfc3339_ms(w.start) + " to " + rfc3339_ms(w.end) + ": " + v.words;
-    log::warning("poll",
-                 options.name,
-                 "a sweep leaves out a span that the master does not answer for: " + v.words,
-                 {{"from", rfc3339_ms(w.start)}, {"to", rfc3339_ms(w.end)}});
+        "left out what happened from " + rfc3339_ms(w.start) + " to " + rfc3339_ms(w.end) +
+        (sweep->left_out > 1 ? " and " + std::to_string(sweep->left_out - 1) + " spans before it" : "") +
+        ": " + v.words;
+    status.sweep_error = left_out;
+    if (sweep->left_out == 1)
+        log::warning("poll",
+                     options.name,
+                     "a sweep leaves out a span that the master does not answer for: " + v.words,
+                     {{"from", rfc3339_ms(w.start)}, {"to", rfc3339_ms(w.end)}});
+}
+
+/// A master that answers no slice any more is not asked for each of them.
+awaitable<verdict> poller::impl::give_up_sweep(const verdict& why)
+{
+    // What was found is archived, so that no other sweep would find it.
+    verdict v = co_await note_found();
+    if (v.what != reaction::take)
+        co_return v;
+    status.sweep_error = "ended early, at what happened to " + rfc3339_ms(sweep->cursor) + ": " + why.words;
+    log::warning(
+        "poll",
+        options.name,
+        "a sweep ends early, as the master does not answer for one span after the other: " + why.words,
+        {{"to", rfc3339_ms(sweep->cursor)}, {"left_out", std::to_string(sweep->left_out)}});
+    schedule.done(sweep->kind, now().steady, parts.time->jitter());
+    sweep.reset();
+    co_return v;
 }
 
 /// What was archived stays so, whatever becomes of the rest of the answer.
@@ -522,24 +555,29 @@ void poller::impl::say_differences(const std::vector<difference>& fresh)
     say(difference::kind::withheld, "breaches that a window shows cannot be had by their pbid");
 }
 
+/// Keeps the differences of the sweep and says which are new.
+awaitable<verdict> poller::impl::note_found()
+{
+    if (sweep->found.empty())
+        co_return verdict{};
+    std::vector<difference> found = sweep->found;
+    const outcome<std::vector<difference>> noted = co_await parts.store->note_differences(std::move(found));
+    if (!noted)
+    {
+        verdict v = judge_archive(noted.error());
+        co_return v;
+    }
+    sweep->found.clear();
+    say_differences(*noted);
+    status.differences += static_cast<std::int64_t>(noted->size());
+    co_return verdict{};
+}
+
 awaitable<verdict> poller::impl::finish_sweep()
 {
-    std::vector<difference> fresh;
-    if (!sweep->found.empty())
-    {
-        std::vector<difference> found = sweep->found;
-        const outcome<std::vector<difference>> noted =
-            co_await parts.store->note_differences(std::move(found));
-        if (!noted)
-        {
-            verdict v = judge_archive(noted.error());
-            co_return v;
-        }
-        fresh = *noted;
-        sweep->found.clear();
-    }
-    say_differences(fresh);
-    status.differences += static_cast<std::int64_t>(fresh.size());
+    verdict v = co_await note_found();
+    if (v.what != reaction::take)
+        co_return v;
     archive_block block;
     block.window.emplace();
     block.window->start = sweep->whole.start;
@@ -553,9 +591,14 @@ awaitable<verdict> poller::impl::finish_sweep()
     const outcome<added> recorded = co_await parts.store->add(std::move(block));
     if (!recorded)
     {
-        verdict v = judge_archive(recorded.error());
+        v = judge_archive(recorded.error());
         co_return v;
     }
+    if (sweep->left_out > 1)
+        log::warning("poll",
+                     options.name,
+                     "a sweep left out more than one span that the master does not answer for",
+                     {{"count", std::to_string(sweep->left_out)}});
     if (sweep->full_ms > 0)
         full_rate = sweep->full_bytes / sweep->full_ms;
     log::debug("poll",

@@ -11,12 +11,14 @@
 #include <algorithm>
 
 #include "scripted.hpp"
+#include "support/captured_log.hpp"
 
 using namespace dtbridge;
 using namespace dtbridge::poll;
 using dtbridge::poll::test::question;
 using dtbridge::poll::test::reply;
 using dtbridge::poll::test::world;
+using dtbridge::test::captured_log;
 
 namespace
 {
@@ -476,6 +478,83 @@ BOOST_AUTO_TEST_CASE(a_token_revoked_in_the_middle_of_a_sweep_withholds_nothing)
     w.run(2 * hour);
     BOOST_TEST(w.kept(difference::kind::withheld).empty());
     BOOST_TEST(w.store->records.size() == 1441u);
+}
+
+BOOST_AUTO_TEST_CASE(a_sweep_that_is_answered_nothing_ends_until_it_is_due_again)
+{
+    sweeping w;
+    const auto is_of_a_sweep = [](const question& q) { return q.get("creationtime") != "true"; };
+    w.add(1, t0 - 2 * day);
+    w.master->instead = [&](const question& q) -> std::optional<reply> {
+        if (!is_of_a_sweep(q))
+            return std::nullopt;
+        return answered(500, "");
+    };
+    {
+        captured_log log;
+        w.run(day);
+        const auto& asked = w.master->questions;
+        const auto of_sweeps = std::count_if(asked.begin(), asked.end(), is_of_a_sweep);
+        BOOST_TEST(of_sweeps > 20);
+        BOOST_TEST(of_sweeps < 400);
+        BOOST_TEST(log.lines_with("a sweep ends early") > 3u);
+        BOOST_TEST(log.lines_with(" warning ") < 40u);
+    }
+    BOOST_TEST(w.status().sweeps == 0);
+    BOOST_TEST(w.status().sweep_error.find("500") != std::string::npos, w.status().sweep_error);
+    BOOST_TEST((w.status().state == poll_state::polling));
+    w.master->instead = nullptr;
+    w.run(4 * hour);
+    BOOST_TEST(w.status().sweeps > 0);
+    BOOST_TEST(w.status().sweep_error == "");
+    w.run(day);
+    BOOST_TEST(w.store->pbids() == (ids{1}), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(what_a_sweep_that_ended_early_found_is_kept_as_late)
+{
+    sweeping w;
+    w.run(90 * minute);
+    const std::int64_t from = t0 - 8 * hour;
+    w.add(7, t0 - 12 * hour, w.time->now().wall);
+    w.master->instead = [&](const question& q) -> std::optional<reply> {
+        if (q.query.contains("pbid") || q.get("creationtime") == "true" || q.asked().end < from)
+            return std::nullopt;
+        return answered(500, "");
+    };
+    const auto before = w.status().sweeps;
+    w.run(3 * hour);
+    BOOST_TEST(w.status().sweeps == before);
+    BOOST_TEST(w.status().sweep_error.find("ended early") == 0u, w.status().sweep_error);
+    BOOST_TEST(w.kept(difference::kind::late) == (ids{7}), boost::test_tools::per_element());
+    BOOST_TEST(w.status().differences == 1);
+}
+
+BOOST_AUTO_TEST_CASE(spans_that_a_sweep_leaves_out_are_said_once)
+{
+    sweeping w;
+    w.options.reconcile_deep = std::chrono::milliseconds(day);
+    const std::int64_t holes[] = {t0 - 20 * hour + 12'345, t0 - 15 * hour + 12'345, t0 - 10 * hour + 12'345};
+    std::size_t failed = 0;
+    w.master->instead = [&](const question& q) -> std::optional<reply> {
+        const auto is_in = [&](std::int64_t hole) { return q.asked().holds(hole); };
+        if (q.get("creationtime") == "true" || std::none_of(std::begin(holes), std::end(holes), is_in))
+            return std::nullopt;
+        ++failed;
+        return answered(500, "");
+    };
+    captured_log log;
+    w.make();
+    while (w.status().sweeps == 0 && w.time->now().wall < t0 + day)
+        w.run(5 * minute);
+    BOOST_TEST(w.status().sweeps == 1);
+    BOOST_TEST(w.status().sweep_error.find("left out") == 0u, w.status().sweep_error);
+    BOOST_TEST(w.status().sweep_error.find("and 2 spans before it") != std::string::npos,
+               w.status().sweep_error);
+    BOOST_TEST(log.lines_with("a sweep leaves out a span") == 1u);
+    BOOST_TEST(log.lines_with("a sweep left out more than one span") == 1u);
+    // Each is waited for as any failure is, the left out one too.
+    BOOST_TEST(failed < 60u);
 }
 
 /// What is being asked when the bridge is told to stop.
