@@ -137,8 +137,18 @@ awaitable<void> service::impl::open_master(std::string name)
     m.error.clear();
     for (auto& [destination_name, d] : destinations)
         attach(d, name);
-    if (!paused)
+    // A reload may have taken it out of the configuration meanwhile; what bridges share they have joined
+    // before.
+    if (!paused && (bridges || is_configured(name)))
         start_poller(m);
+}
+
+/// Whether the configuration in force names it: one that a reload could not take away yet stays among the
+/// masters, and must not be polled again.
+bool service::impl::is_configured(const std::string& name) const
+{
+    return std::any_of(
+        config.masters.begin(), config.masters.end(), [&name](const auto& c) { return c.name == name; });
 }
 
 void service::impl::start_poller(master& m)
@@ -319,10 +329,7 @@ awaitable<void> service::impl::reopen_masters()
     std::vector<std::string> gone, names;
     for (const auto& [name, m] : masters)
     {
-        const bool wanted = std::any_of(config.masters.begin(),
-                                        config.masters.end(),
-                                        [&name = name](const auto& c) { return c.name == name; });
-        if (!wanted)
+        if (!is_configured(name))
             gone.push_back(name);
         else if (!m.error.empty() || (works_for(m) && !paused && !polls.has(name)))
             names.push_back(name);
@@ -332,6 +339,7 @@ awaitable<void> service::impl::reopen_masters()
     {
         if (reloading)
             co_return;
+        polls.cancel(name);
         if (!polls.has(name))
             co_await finish_master(name);
     }
@@ -426,7 +434,7 @@ awaitable<void> service::impl::keep_space()
             continue;
         if (paused)
             co_await stop_poller(name);
-        else
+        else if (is_configured(name))
             start_poller(m->second);
     }
 }

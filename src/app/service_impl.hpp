@@ -73,6 +73,7 @@ struct service::impl
     outcome<bool> prepare();
     void start_control();
     awaitable<void> open_master(std::string name);
+    bool is_configured(const std::string& name) const;
     void start_poller(master& m);
     awaitable<bool> stop_poller(std::string name);
     awaitable<void> finish_master(std::string name);
