@@ -15,6 +15,10 @@ namespace
 /// A failure that lasts is logged again only after this long, with how often it came; ms.
 constexpr std::int64_t same_words = 600'000;
 
+/// Windows that are passed over beside one that is not answered, without a good answer in between: half an
+/// hour at least, where each is the shortest.
+constexpr unsigned most_passes = 30;
+
 /// Whether the Date of such an answer is the master's and not that of something on the way.
 bool is_masters_own(answer_kind k)
 {
@@ -401,7 +405,7 @@ std::int64_t poller::impl::settle(verdict& v, window w)
         v.words += "; the window was the shortest there is, one minute, so this master cannot be read faster";
     if (bad.is_hopeless() && !beside)
         begin_beside(w);
-    if (beside && may_be_the_window(v.kind))
+    if (beside && beside->last_was_good && may_be_the_window(v.kind))
         v.words += "; the position stays before what was created from " +
                    rfc3339_ms(beside->unanswered.start) + " to " + rfc3339_ms(beside->unanswered.end) +
                    ", and what is newer is polled meanwhile";
@@ -411,17 +415,46 @@ std::int64_t poller::impl::settle(verdict& v, window w)
 }
 
 /// One window that the master cannot answer, for one breach that it trips over, must not keep what is newer
-/// from the archive.
+/// from the archive. Whether it is that, or whether the master answers nothing at all, is known when what is
+/// newer is answered.
 void poller::impl::begin_beside(window unanswered)
 {
     beside.emplace(polled_beside{plan_beside(unanswered.end, options.overlap.count()), unanswered, {}});
     beside->next_poll = now().steady;
-    log::warning(
-        "poll",
-        options.name,
-        "the master does not answer for a span, however short; it is asked for again and again, and what "
-        "is newer is polled meanwhile",
-        {{"from", rfc3339_ms(unanswered.start)}, {"to", rfc3339_ms(unanswered.end)}});
+}
+
+/// What is newer was answered: then what was not is more than an outage.
+void poller::impl::say_unanswered()
+{
+    if (!beside->said)
+        log::warning(
+            "poll",
+            options.name,
+            "the master does not answer for a span, however short; it is asked for again and again, "
+            "and what is newer is polled meanwhile",
+            {{"from", rfc3339_ms(beside->unanswered.start)}, {"to", rfc3339_ms(beside->unanswered.end)}});
+    beside->said = true;
+    if (beside->passed)
+        log::warning("poll",
+                     options.name,
+                     "the master did not answer for another span either",
+                     {{"from", rfc3339_ms(beside->passed->start)}, {"to", rfc3339_ms(beside->passed->end)}});
+    beside->passed.reset();
+    beside->passes = 0;
+}
+
+/// On from w, which is not answered either. Not for ever, as the master may answer nothing at all, and what
+/// is passed waits for the position or for sweeps.
+void poller::impl::pass_beside(window w)
+{
+    beside->bad = {};
+    if (beside->passes >= most_passes)
+        return;
+    ++beside->passes;
+    beside->plan.pass(w);
+    if (!beside->passed)
+        beside->passed = w;
+    beside->passed->end = w.end;
 }
 
 /// A poll that moves no position.
@@ -463,7 +496,9 @@ awaitable<void> poller::impl::beside_step()
     if (beside->last_was_good)
     {
         tell_what_is_untold();
+        say_unanswered();
         beside->wait.succeeded();
+        beside->slow.succeeded();
         beside->bad = {};
         beside->plan.slices.answered(w, in.bytes(), elapsed, timeout_ms);
         beside->plan.done(w, end, steady);
@@ -472,16 +507,9 @@ awaitable<void> poller::impl::beside_step()
     }
     beside->bad.shorten(v, w, beside->plan.slices);
     if (beside->bad.is_hopeless())
-    {
-        beside->plan.pass(w);
-        beside->bad = {};
-        log::warning("poll",
-                     options.name,
-                     "the master does not answer for another span either",
-                     {{"from", rfc3339_ms(w.start)}, {"to", rfc3339_ms(w.end)}});
-    }
-    const std::int64_t at_least = v.what == reaction::retry_slowly ? slow_first : 0;
-    const std::int64_t wait = beside->wait.failed(parts.time->jitter(), std::max(v.retry_after, at_least));
+        pass_beside(w);
+    back_off& pause = v.what == reaction::retry_slowly ? beside->slow : beside->wait;
+    const std::int64_t wait = pause.failed(parts.time->jitter(), v.retry_after);
     // A master that answers nothing, each time after long, is not asked by both in turn without a pause.
     beside->next_poll = steady + wait;
     next_poll = std::max(next_poll, beside->next_poll);
@@ -490,9 +518,12 @@ awaitable<void> poller::impl::beside_step()
         report(v, wait);
 }
 
-/// Sweeps wait for polling to catch up, which the one window that is not answered may keep from it for ever.
+/// Sweeps wait for polling to catch up, which the one window that is not answered may keep from it for ever,
+/// and for an archive that takes what they find.
 bool poller::impl::may_sweep() const
 {
+    if (status.state == poll_state::archive_full)
+        return false;
     if (beside)
         return beside->last_was_good && beside->plan.caught_up();
     return last_was_good && plan.caught_up();

@@ -59,6 +59,9 @@ struct bad_answers
     bool is_hopeless() const { return to_the_shortest >= patience; }
 };
 
+/// After a failure that somebody has to act upon first, as where a token was revoked.
+inline const back_off slow_back_off{30'000, 300'000};
+
 /// While the master does not answer a window however short it is: what is newer is polled beside it.
 struct polled_beside
 {
@@ -66,8 +69,12 @@ struct polled_beside
     window unanswered;
     bad_answers bad;
     back_off wait{1'000, 60'000};
+    back_off slow = slow_back_off;
     std::int64_t next_poll = 0;  // steady
     bool last_was_good = false;
+    bool said = false;               // that the master does not answer for that window
+    std::optional<window> passed{};  // since the last good answer
+    unsigned passes = 0;             // the same
 };
 
 /// A sweep on its way through its window, slice by slice.
@@ -127,8 +134,7 @@ struct poller::impl
     poll_plan plan;
     sweep_schedule schedule;
     back_off quick{1'000, 60'000};
-    static constexpr std::int64_t slow_first = 30'000;
-    back_off slow{slow_first, 300'000};
+    back_off slow = slow_back_off;
     back_off sweep_wait{5'000, 300'000};
     std::int64_t timeout_ms = 0;
 
@@ -182,6 +188,8 @@ struct poller::impl
     bool began_too_late() const;
     std::int64_t settle(verdict& v, window w);
     void begin_beside(window unanswered);
+    void say_unanswered();
+    void pass_beside(window w);
     awaitable<void> beside_step();
     std::int64_t next_interval(std::int64_t from);
     bool may_sweep() const;
