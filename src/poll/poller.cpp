@@ -277,15 +277,12 @@ awaitable<void> poller::impl::poll_step()
             co_return;
         }
     }
-    intake::order o;
+    intake::order o = order_of(asked);
     if (run_position)
     {
         o.late_from = std::numeric_limits<std::int64_t>::min();
         o.late_before = *run_position - poll_plan::short_reach;
     }
-    if (options.window == window_kind::automatic && !by_activity)
-        o.asked = asked;
-    o.minimal = options.has_query("minimal", "true");
     intake in(*parts.store, o, tell, steady_clock());
     status.last_poll = own.wall;
     std::string target = breaches_target(options, w, polled_by());
@@ -323,6 +320,16 @@ awaitable<void> poller::impl::poll_step()
     next_poll = now().steady + wait;
     if (v.what == reaction::take && plan.caught_up())
         next_poll = next_interval(own.steady);
+}
+
+/// Of a poll that the master answers for that window.
+intake::order poller::impl::order_of(window asked) const
+{
+    intake::order o;
+    if (options.window == window_kind::automatic && !by_activity)
+        o.asked = asked;
+    o.minimal = options.has_query("minimal", "true");
+    return o;
 }
 
 std::int64_t poller::impl::next_interval(std::int64_t from)
@@ -470,11 +477,7 @@ awaitable<void> poller::impl::beside_step()
     }
     const window w = *next;
     std::optional<window> asked = asked_window(w, options.times);
-    intake::order o;
-    if (options.window == window_kind::automatic && !by_activity)
-        o.asked = asked;
-    o.minimal = options.has_query("minimal", "true");
-    intake in(*parts.store, o, tell, steady_clock());
+    intake in(*parts.store, order_of(*asked), tell, steady_clock());
     status.last_poll = own.wall;
     std::string target = breaches_target(options, w, polled_by());
     const net::http_limits limits = bounds(w);

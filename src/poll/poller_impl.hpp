@@ -191,6 +191,7 @@ struct poller::impl
     void say_unanswered();
     void pass_beside(window w);
     awaitable<void> beside_step();
+    intake::order order_of(window asked) const;
     std::int64_t next_interval(std::int64_t from);
     bool may_sweep() const;
     void report(const verdict& v, std::int64_t wait);
@@ -200,6 +201,8 @@ struct poller::impl
     awaitable<verdict> sweep_minimal(window w, bool& redo);
     awaitable<verdict> fetch(breach_key key, bool& refused);
     awaitable<verdict> still_answers(window w);
+    awaitable<verdict> ask_survey(window w, intake& in);
+    bool has_given_up(breach_key key) const;
     bool is_not_to_be_had(breach_key key, answer_kind k);
     void note_withheld(breach_key key);
     awaitable<verdict> compare(window w, intake& in);

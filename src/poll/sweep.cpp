@@ -254,9 +254,7 @@ awaitable<verdict> poller::impl::sweep_minimal(window w, bool& redo)
     o.minimal = true;
     o.keep_keys = true;
     intake in(*parts.store, o, tell, steady_clock());
-    std::string target = breaches_target(options, w, filter::activity, true);
-    const net::http_limits limits = bounds(w);
-    verdict v = co_await ask(*parts.wire, std::move(target), in, limits);
+    verdict v = co_await ask_survey(w, in);
     if (v.kind != answer_kind::archive_failed)
     {
         const outcome<bool> looked = co_await in.finish_survey();
@@ -313,11 +311,24 @@ awaitable<verdict> poller::impl::still_answers(window w)
     o.survey = true;
     o.minimal = true;
     intake in(*parts.store, o, tell, steady_clock());
+    verdict v = co_await ask_survey(w, in);
+    status.outcomes[static_cast<std::size_t>(v.kind)] += 1;
+    co_return v;
+}
+
+/// For what happened in that window, in brief.
+awaitable<verdict> poller::impl::ask_survey(window w, intake& in)
+{
     std::string target = breaches_target(options, w, filter::activity, true);
     const net::http_limits limits = bounds(w);
     verdict v = co_await ask(*parts.wire, std::move(target), in, limits);
-    status.outcomes[static_cast<std::size_t>(v.kind)] += 1;
     co_return v;
+}
+
+bool poller::impl::has_given_up(breach_key key) const
+{
+    const auto failed = sweep->failed_singly.find(key);
+    return failed != sweep->failed_singly.end() && failed->second >= patience;
 }
 
 /// One breach that the master refuses, or trips over again and again, must not keep sweeps from the others.
@@ -335,8 +346,7 @@ void poller::impl::note_withheld(breach_key key)
 /// One breach in full, by its pbid. refused: it is not to be had, or nothing is.
 awaitable<verdict> poller::impl::fetch(breach_key key, bool& refused)
 {
-    const auto failed = sweep->failed_singly.find(key);
-    refused = failed != sweep->failed_singly.end() && failed->second >= patience;
+    refused = has_given_up(key);
     if (refused)
         co_return verdict{};
     intake::order o;
@@ -497,8 +507,7 @@ awaitable<verdict> poller::impl::look_for_gone(std::vector<breach_key> candidate
 awaitable<verdict> poller::impl::is_shown(breach_key key, std::optional<bool>& shown)
 {
     shown.reset();
-    const auto failed = sweep->failed_singly.find(key);
-    if (failed != sweep->failed_singly.end() && failed->second >= patience)
+    if (has_given_up(key))
         co_return verdict{};
     intake::order o;
     o.survey = true;
