@@ -115,9 +115,7 @@ void pg_store::drop_part(db::postgres& on, std::int64_t starts, std::int64_t now
     const auto ends = parts_.at(starts);
     const auto gone = blocks_of_part(on, starts, ends);
     count_lost(on, gone, now, d);
-    // Whoever reads the partition (a backup) is waited for that long; then it is for the next time, and
-    // meanwhile nobody waits behind us.
-    on.run("SET LOCAL lock_timeout = '3s'");
+    pg_wait_briefly(on);  // then it is for the next time
     on.run("DROP TABLE IF EXISTS " + part_name(starts));
     on.run("DELETE FROM dtbridge.part WHERE master = $1 AND starts = $2", ours().add(starts));
     d.parts.push_back(starts);

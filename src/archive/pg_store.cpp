@@ -975,6 +975,11 @@ std::vector<std::string> pg_archive_names(db::postgres_pool& pool)
     return out;
 }
 
+void pg_wait_briefly(db::postgres& on)
+{
+    on.run("SET LOCAL lock_timeout = '3s'");
+}
+
 namespace
 {
 
@@ -982,8 +987,7 @@ namespace
 bool erase_at_once(db::postgres& on, const std::string& master)
 {
     db::postgres_transaction all(on);
-    // Dropping waits for whoever reads any archive (a backup), and every bridge's statements behind it.
-    on.run("SET LOCAL lock_timeout = '3s'");
+    pg_wait_briefly(on);
     pg_refuse_owned(on, master);
     const auto r = on.run("SELECT id, place FROM dtbridge.master WHERE name = $1 FOR UPDATE",
                           db::parameters().add(master));

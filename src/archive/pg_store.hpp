@@ -201,6 +201,9 @@ private:
 
 /// Names of the archives of a database, in order.
 std::vector<std::string> pg_archive_names(db::postgres_pool& pool);
+/// For the transaction: whoever reads what is dropped (a backup) is waited for no longer than 3 s, as every
+/// bridge's statements wait behind a drop that waits.
+void pg_wait_briefly(db::postgres& on);
 /// Deletes all of one master. False where there was nothing.
 bool pg_erase_archive(db::postgres_pool& pool, const std::string& master);
 
