@@ -3,7 +3,6 @@
 /// What becomes of one datagram that is handed to a connected socket. Pure but for the call that it is given.
 
 #include <cerrno>
-#include <utility>
 
 namespace dtbridge::transport
 {
@@ -21,7 +20,7 @@ struct datagram_verdict
 
 /// send: hands the datagram over once; 0 or errno.
 template <typename Send>
-datagram_verdict hand_over(Send&& send)
+datagram_verdict hand_over(const Send& send)
 {
     using fate = datagram_verdict::fate;
     const auto once = [&send] {
