@@ -91,6 +91,17 @@ struct damaged_archive : archives
         BOOST_REQUIRE(!fs::exists(file() + "-wal"));
     }
 
+    /// Of the whole archive after that SQL.
+    recovery recover_from(const char* damage)
+    {
+        write(file(), whole);
+        {
+            db::connection harmed(file(), db::open_options{});
+            harmed.exec(damage);
+        }
+        return recover();
+    }
+
     std::string folder() const { return dir / "masters/acme"; }
     recovery recover()
     {
@@ -504,12 +515,7 @@ BOOST_AUTO_TEST_CASE(rows_that_their_bytes_contradict_are_corrected)
     {
         BOOST_TEST_CONTEXT(damage)
         {
-            write(a.file(), a.whole);
-            {
-                db::connection file(a.file(), db::open_options{});
-                file.exec(damage);
-            }
-            const auto r = a.recover();
+            const auto r = a.recover_from(damage);
             BOOST_TEST(!r.was_whole);
             BOOST_TEST(r.rebuilt == (std::string_view(damage).starts_with("DELETE") ? 2 : 1));
             BOOST_TEST(r.lost_count == 0);
@@ -586,12 +592,7 @@ BOOST_AUTO_TEST_CASE(one_damaged_number_moves_nothing)
     {
         BOOST_TEST_CONTEXT(damage)
         {
-            write(a.file(), a.whole);
-            {
-                db::connection file(a.file(), db::open_options{});
-                file.exec(damage);
-            }
-            const auto r = a.recover();
+            const auto r = a.recover_from(damage);
             BOOST_TEST(!r.was_whole);
             BOOST_TEST(r.corrected > 0);
             BOOST_TEST(r.lost_count == 0);

@@ -9,6 +9,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <functional>
 
 #include "scripted.hpp"
 #include "support/captured_log.hpp"
@@ -342,30 +343,6 @@ BOOST_AUTO_TEST_CASE(minimal_sweeps_see_what_is_gone_too)
     BOOST_TEST(w.kept(difference::kind::gone) == (ids{1000}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(a_breach_shown_and_not_to_be_had_is_kept_as_withheld)
-{
-    sweeping w;
-    w.options.reconcile_deep = std::chrono::milliseconds(day);
-    const std::string pad = R"(,"pad":")" + std::string(6'000, 'p') + "\"";
-    for (int i = 0; i < 24 * 60; ++i)
-    {
-        w.add(i + 1, t0 - 24 * hour + (i + 1) * minute);
-        w.master->breaches.back().left_out = pad;
-    }
-    w.run(2 * hour);
-    w.add(5'000, t0 - 19 * hour + 1, w.time->now().wall);
-    w.master->instead = [](const question& q) -> std::optional<reply> {
-        if (q.get("pbid") != "5000")
-            return std::nullopt;
-        reply r;
-        r.status = 404;
-        return r;
-    };
-    w.run(2 * hour);
-    BOOST_TEST(w.kept(difference::kind::withheld) == (ids{5'000}), boost::test_tools::per_element());
-    BOOST_TEST(w.store->records.size() == 1440u);
-}
-
 namespace
 {
 
@@ -416,19 +393,35 @@ struct sweeping_minimal : sweeping
     }
 };
 
+/// Asked for that breach by its pbid, the master answers so.
+void refuse(world& w, std::string pbid, std::function<reply()> answer)
+{
+    w.master->instead = [pbid = std::move(pbid),
+                         answer = std::move(answer)](const question& q) -> std::optional<reply> {
+        if (q.get("pbid") != pbid)
+            return std::nullopt;
+        return answer();
+    };
+}
+
 }  // namespace
+
+BOOST_AUTO_TEST_CASE(a_breach_shown_and_not_to_be_had_is_kept_as_withheld)
+{
+    sweeping_minimal w;
+    refuse(w, "5000", [] { return answered(404, ""); });
+    w.run(2 * hour);
+    BOOST_TEST(w.kept(difference::kind::withheld) == (ids{5'000}), boost::test_tools::per_element());
+    BOOST_TEST(w.store->records.size() == 1440u);
+}
 
 BOOST_DATA_TEST_CASE(one_breach_that_is_refused_stops_no_sweep,
                      boost::unit_test::data::make(refusals),
-                     refuse)
+                     refusal)
 {
     sweeping_minimal w;
     w.add(5'001, t0 - 18 * hour + 1, w.time->now().wall);
-    w.master->instead = [&](const question& q) -> std::optional<reply> {
-        if (q.get("pbid") != "5000")
-            return std::nullopt;
-        return refuse();
-    };
+    refuse(w, "5000", refusal);
     const auto before = w.status().sweeps;
     w.run(4 * hour);
     BOOST_TEST(w.status().sweeps >= before + 3);
@@ -440,7 +433,7 @@ BOOST_DATA_TEST_CASE(one_breach_that_is_refused_stops_no_sweep,
 
 BOOST_DATA_TEST_CASE(one_breach_that_is_refused_is_not_taken_for_gone,
                      boost::unit_test::data::make(refusals),
-                     refuse)
+                     refusal)
 {
     sweeping w;
     w.add(1, t0 - 5 * hour);
@@ -448,11 +441,7 @@ BOOST_DATA_TEST_CASE(one_breach_that_is_refused_is_not_taken_for_gone,
     w.run(90 * minute);
     w.remove(1);
     w.remove(2);
-    w.master->instead = [&](const question& q) -> std::optional<reply> {
-        if (q.get("pbid") != "1")
-            return std::nullopt;
-        return refuse();
-    };
+    refuse(w, "1", refusal);
     const auto before = w.status().sweeps;
     w.run(4 * hour);
     BOOST_TEST(w.status().sweeps >= before + 3);
