@@ -45,8 +45,10 @@ outcome<parameters> parameters::parse(std::string_view query)
         auto value = decode(equals < one.size() ? one.substr(equals + 1) : std::string_view());
         if (!name || !value)
             return fail(errc::malformed, "the query is not right: text in UTF-8 with %XX is wanted");
+        if (name->empty())
+            return fail(errc::malformed, "the query is not right: a parameter has no name");
         if (p.find(*name))
-            return fail(errc::malformed, "the parameter " + *name + " is given twice");
+            return fail(errc::malformed, "the parameter " + text::printable(*name) + " is given twice");
         if (p.all_.size() == most_parameters)
             return fail(errc::over_limit, "the query has too many parameters");
         p.all_.emplace_back(std::move(*name), std::move(*value));

@@ -16,8 +16,9 @@ namespace dtbridge::web
 class parameters
 {
 public:
-    /// At most 16, each name once, names and values of at most 1,000 bytes of UTF-8 without controls. '+' is
-    /// a blank (HTML forms); %XX is decoded. The failure says what is wrong.
+    /// At most 16, each name once and not empty, names and values of at most 1,000 bytes of UTF-8 without C0
+    /// controls and DEL. '+' is a blank (HTML forms); %XX is decoded. The failure, one line, says what is
+    /// wrong.
     static outcome<parameters> parse(std::string_view query);
 
     /// Nothing where it is not given; "" where it is given without a value.

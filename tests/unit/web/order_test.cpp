@@ -63,6 +63,8 @@ BOOST_DATA_TEST_CASE(wrong_orders_are_named,
                          bad{"", "master is missing"},
                          bad{"master=", "master is missing"},
                          bad{"master=a&master=b", "given twice"},
+                         bad{"%c2%9b=1&%c2%9b=2", "parameter \\xc2\\x9b is given twice"},  // a terminal's CSI
+                         bad{"master=a&=b", "no name"},
                          bad{"master=a&limit=0", "1 to 10000"},
                          bad{"master=a&limit=10001", "1 to 10000"},
                          bad{"master=a&limit=-1", "1 to 10000"},
