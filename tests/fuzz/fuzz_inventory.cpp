@@ -69,7 +69,7 @@ void check_found(const rules::inventory& devices, std::string_view member, std::
     csv::record row;
     std::size_t looked_at = 0, found = 0;
     bool all = true;
-    while (records.next(row) && looked_at < 64)
+    while (looked_at < 64 && records.next(row))
     {
         for (const auto& field : row.fields)
         {
