@@ -74,8 +74,9 @@ boost::json::array check_alone(const config::configuration& c)
         io, check_connections(tasks, connect_targets(c.archive.database, c.masters, c.destinations)));
 }
 
-/// What the file names and the running service does not have yet.
-void tell_differences(const config::configuration& c, const boost::json::array& checks)
+/// Says what the file names and the running service does not have yet, and so did not check; whether that is
+/// nothing.
+bool knows_everything(const config::configuration& c, const boost::json::array& checks)
 {
     const auto known = [&](std::string_view kind, const std::string& name) {
         return std::any_of(checks.begin(), checks.end(), [&](const auto& check) {
@@ -83,13 +84,18 @@ void tell_differences(const config::configuration& c, const boost::json::array& 
             return text_member(o, "kind") == kind && text_member(o, "name") == name;
         });
     };
-    const auto tell = [](std::string_view kind, const std::string& name) {
+    bool everything = true;
+    const auto tell = [&everything](std::string_view kind, const std::string& name) {
+        everything = false;
         std::cerr << "note: the running service does not know the " << kind << " '" << name
                   << "' of the file yet: reload it (systemctl reload dtbridge)\n";
     };
     if (!c.archive.database.url.empty() && !known("database", "archive"))
+    {
+        everything = false;
         std::cerr << "note: the running service keeps its archives in files: [archive] url needs a restart "
                      "(systemctl restart dtbridge)\n";
+    }
     for (const auto& m : c.masters)
     {
         if (!known("master", m.name))
@@ -100,6 +106,7 @@ void tell_differences(const config::configuration& c, const boost::json::array& 
         if (!known("destination", d.options.name))
             tell("destination", d.options.name);
     }
+    return everything;
 }
 
 /// The checks as they are known, for people or for a script.
@@ -112,12 +119,12 @@ public:
         if (!json_)
             print_checks(piece, std::cout);
     }
-    void end(boost::json::array all, bool by_service) const
+    void end(boost::json::array all, bool good, bool by_service) const
     {
         if (!json_)
             return;
         boost::json::object o;
-        o["ok"] = all_good(all);
+        o["ok"] = good;
         o["by"] = by_service ? "service" : "command";
         o["checks"] = std::move(all);
         std::cout << boost::json::serialize(o) << '\n';
@@ -167,10 +174,9 @@ bool check_connect(const parsed& said, const config::loaded& loaded)
     const auto& c = loaded.value;
     if (auto all = check_by_service(said, report))
     {
-        if (loaded.ok)
-            tell_differences(c, *all);
-        const bool good = all_good(*all);
-        report.end(std::move(*all), true);
+        const bool complete = !loaded.ok || knows_everything(c, *all);
+        const bool good = complete && all_good(*all);
+        report.end(std::move(*all), good, true);
         return good;
     }
     if (!loaded.ok)
@@ -179,7 +185,7 @@ bool check_connect(const parsed& said, const config::loaded& loaded)
     auto all = check_alone(c);
     const bool good = all_good(all);
     report(all);
-    report.end(std::move(all), false);
+    report.end(std::move(all), good, false);
     return good;
 }
 

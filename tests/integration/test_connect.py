@@ -576,6 +576,9 @@ class ThroughTheService(ConnectTest):
         bridge.write()
         got = run_cli("check", "--connect", config=bridge.config)
         self.assertIn(b"'second' of the file yet: reload", got.stderr)
+        self.assertEqual(got.returncode, 1, "not everything of the file was checked")
+        answer = json.loads(run_cli("check", "--connect", "--json", config=bridge.config).stdout)
+        self.assertEqual(([c["name"] for c in answer["checks"]], answer["ok"]), (["acme", "siem"], False))
         self.assertEqual(bridge.stop(), 0)
 
     def test_stop_in_the_middle(self):
