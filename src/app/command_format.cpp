@@ -90,11 +90,15 @@ recipe from_destination(const parsed& said)
     }
     const auto c = load_config(said.config(), true);
     const auto& d = find_destination(c, said.get("destination"));
+    if (d.options.masters.empty() && !said.has("master"))
+        throw usage_error("destination '" + d.options.name + "' serves no master of " + c.file +
+                          "; a message needs one for its name");
     recipe r;
     r.options = d.options.format;
     r.fields = load_fields(r.options, d.options.fields_file);
     r.policy = d.policy;
-    r.master = to_master_info(find_master(c, said.get("master", d.options.masters.front())));
+    r.master =
+        to_master_info(find_master(c, said.has("master") ? said.get("master") : d.options.masters.front()));
     r.inventory = inventory_of(c, r.master.name);
     return r;
 }

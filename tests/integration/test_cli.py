@@ -112,6 +112,15 @@ class Commands(RigTest):
 
     # sign
 
+    def test_format_for_a_destination_without_a_master(self):
+        """A file without [[master]] is right (a warning says that nothing is polled), but a message needs a master's name."""
+        bridge = Bridge(self.folder.path)
+        del bridge.destination("siem", address="siem.example", transport="tcp")["masters"]  # all there are
+        bridge.write()
+        got = run_cli("format", "--destination", "siem", stdin=b"{}", config=bridge.config)
+        self.assertEqual((got.returncode, got.stdout), (2, b""))
+        self.assertIn(b"destination 'siem' serves no master of ", got.stderr)
+
     def test_sign_equals_vectors(self):
         """The curl line carries the vector's signature for its date."""
         vectors = json.loads((DATA / "signature_vectors.json").read_text())
