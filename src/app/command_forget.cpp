@@ -83,6 +83,16 @@ T with_archives(const config::configuration& c, F task)
     return std::move(*done);
 }
 
+/// Whether the database has an archive of that name, which a bridge of another machine may have made.
+bool is_archived(const config::configuration& c, const std::string& name)
+{
+    if (c.archive.database.url.empty())
+        return false;
+    const auto names =
+        with_archives<std::vector<std::string>>(c, [](archive_pool& pool) { return archive::names(pool); });
+    return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 int forget_destination(service_store& store, const config::configuration& c, const std::string& name)
 {
     const auto found = with_archives<int>(c, [&](archive_pool& pool) { return forget_cursors(pool, name); });
@@ -126,7 +136,7 @@ int forget(const arguments& args)
     const auto is_known = [&](const std::string& what) {
         return std::find(orphans->begin(), orphans->end(), what + " " + name) != orphans->end();
     };
-    if (is_known("master"))
+    if (is_known("master") || is_archived(c, name))
     {
         if (!is_sure(*said, "Every archived breach of master " + name + " is deleted for good."))
             throw action_error("nothing was deleted");
@@ -140,7 +150,9 @@ int forget(const arguments& args)
             throw action_error("nothing was deleted");
         return forget_destination(**store, c, name);
     }
-    throw usage_error("there is no state of '" + name + "' in " + state_dir);
+    const auto& database = c.archive.database.url;
+    throw usage_error("there is no state of '" + name + "' in " + state_dir +
+                      (database.empty() ? "" : " or the database"));
 }
 
 }  // namespace dtbridge::app

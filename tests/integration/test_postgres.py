@@ -1,6 +1,7 @@
 """An archive in PostgreSQL as an outside observer sees it: the same job, a database that goes and comes back, and the
 way from SQLite to PostgreSQL and back."""
 import json
+import shutil
 import socket
 import time
 import unittest
@@ -125,7 +126,8 @@ class OverPostgres(RigTest):
         self.assertEqual(bridge.status()["masters"][0]["archived"], 120)
         tables = self.database.sql("archive", "SELECT count(*) FROM pg_tables WHERE schemaname = 'dtbridge_acme'")
         self.assertGreaterEqual(int(tables[0]), 2)
-        # A customer's data goes alone and whole.
+        # A customer's data goes alone and whole, from a machine that never had that master, too.
+        shutil.rmtree(bridge.folder / "state" / "masters")
         bridge.masters.clear()
         other = self.own(Simulator(self.folder, "other", generate=3, seed=8))
         bridge.master(other)
