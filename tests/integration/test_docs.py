@@ -156,7 +156,8 @@ class Commands(RigTest):
             self.skipTest("bash is not there")
         config = self.folder / "c.toml"
         config.write_text('[[master]]\nname = "acme" # one\n[master.query]\nname = "no"\n[[destination]]\n  name="soc-1"\n'
-                          '[[destination]]\nname = "soc-2"\n')
+                          '[[destination]]\nname = "soc-2"\n[[destination]]\nname = \'soc-3\' # "it"\n'
+                          '[[destination]]\nname = "$(touch run)x"\n')
         script = ('source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _dtbridge; '
                   'printf "%s\\n" "${COMPREPLY[@]}"')
 
@@ -169,7 +170,8 @@ class Commands(RigTest):
         built = [c for c, b in self.listed().items() if b]
         self.assertEqual(sorted(c for c in complete("") if c[0] != "-"), sorted(built))
         self.assertEqual(complete("check", "--co"), ["--connect", "--config"])
-        self.assertEqual(complete("test", "--config", str(config), "--destination", ""), ["soc-1", "soc-2"])
+        self.assertEqual(complete("test", "--config", str(config), "--destination", ""), ["soc-1", "soc-2", "soc-3"])
+        self.assertFalse((self.folder / "run").exists(), "what stands in a configuration was run")
         self.assertEqual(complete("get", "--config", str(config), "--master", ""), ["acme"])
         self.assertEqual(complete("format", "--format", "c"), ["cef"])
         self.assertEqual(complete("profiles", "spl"), ["splunk-sc4s"])
@@ -177,6 +179,9 @@ class Commands(RigTest):
         self.assertEqual(complete("setup", "--stage", ""), ["1", "2", "3", "everything"])
         self.assertEqual(complete("check", "--config", "c."), ["c.toml"])
         self.assertEqual(complete("filter", "c."), ["c.toml"])
+        self.assertEqual(complete("archive", ""), ["copy"])
+        self.assertIn("--config", complete("archive", "--"))
+        self.assertEqual(complete("archive", "copy", "--to", ""), ["postgresql", "sqlite"])
 
 
 class Pages(RigTest):
