@@ -29,7 +29,9 @@ def show(message: bytes) -> str:
     text = message.decode("utf-8")
     breach = json.loads(text[text.index("{"):])
     said = breach.get("dtbridge", {})
-    when = time.strftime("%H:%M:%S", time.gmtime(breach.get("creationTime", breach["time"]) / 1000))
+    if "event" in said:
+        return f"the bridge says: {said.get('message', said['event'])}"
+    when = time.strftime("%H:%M:%S", time.gmtime((breach.get("creationTime") or breach["time"]) / 1000))
     device = breach.get("device", {})
     name = device.get("hostname") or device.get("ip") or f"did {device.get('did')}"
     return (f"{when} UTC  {said.get('master', '?')}  score {breach.get('score')}  {breach['model']['name'].replace('::', ' / ')}\n"

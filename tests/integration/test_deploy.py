@@ -1,4 +1,5 @@
 """What deploy/ and packaging/ hand to operators is right as far as that can be told without a container engine or a cluster."""
+import importlib.util
 import json
 import os
 import pathlib
@@ -121,6 +122,7 @@ class Ansible(RigTest):
         self.jinja = jinja2.Environment(trim_blocks=True, keep_trailing_newline=True, undefined=jinja2.StrictUndefined)
         self.jinja.filters.update(to_json=json.dumps, from_json=json.loads)
         self.jinja.tests["match"] = lambda text, pattern: re.match(pattern, text) is not None
+        self.defaults = documents(DEPLOY / "ansible/roles/dtbridge/defaults/main.yml")[0]
         self.credentials = self.folder / "credentials"
         self.credentials.mkdir()
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=t",
@@ -138,10 +140,13 @@ class Ansible(RigTest):
         names = {name: "0123456789abcdef" for name in re.findall(r"vault_\w+", value)}
         return self.jinja.from_string(value).render(lookup=lambda kind, name: (self.folder / "ca.pem").read_text(), **names)
 
-    def render(self, masters, destinations):
+    def render(self, masters, destinations, api_tokens=(), **sections):
         text = (DEPLOY / "ansible/roles/dtbridge/templates/dtbridge.toml.j2").read_text()
-        out = self.jinja.from_string(text).render(ansible_managed="Ansible managed", dtbridge_masters=masters, dtbridge_destinations=destinations)
-        self.assertEqual(tomllib.loads(out), {name: tables for name, tables in (("master", masters), ("destination", destinations)) if tables}, out)
+        given = {"api_tokens": list(api_tokens), "masters": masters, "destinations": destinations, **sections}
+        out = self.jinja.from_string(text).render({**self.defaults, **{f"dtbridge_{name}": value for name, value in given.items()}},
+                                                  ansible_managed="Ansible managed")
+        wanted = {name.removesuffix("s"): value for name, value in given.items() if name.endswith("s")} | sections
+        self.assertEqual(tomllib.loads(out), {name: value for name, value in wanted.items() if value}, out)
         return out
 
     def check(self, text):
@@ -167,9 +172,40 @@ class Ansible(RigTest):
         siem = {"name": "siem", "profile": "arcsight", "address": "siem.acme.example", "masters": ["acme", "ac*"],
                 "cef": {"version": 1, "severity": {"Critical": 10, "5": 9}}, "tls": {"ca_file": "credentials/acme-ca.pem"}}
         self.check(self.render([acme], [siem, {**siem, "name": "second", "cef": {"severity": "score"}}]))
+        (self.credentials / "api.token").write_text("0123456789abcdef")
+        (self.credentials / "api.token").chmod(0o600)
+        (self.folder / "assets.csv").write_text("ip,site\n")
+        self.check(self.render([acme], [siem], [{"name": "pull", "file": "credentials/api.token", "masters": ["*"]}],
+                               service={"log_format": "json"}, archive={"retention": "30d"}, enrich={"file": "assets.csv", "key": "ip"}))
+        # TOML has no null.
+        text = (DEPLOY / "ansible/roles/dtbridge/templates/dtbridge.toml.j2").read_text()
+        out = self.jinja.from_string(text).render({**self.defaults, "dtbridge_masters": [{"name": "a", "proxy": None, "tls": {"ca_file": None}}]},
+                                                  ansible_managed="x")
+        self.assertEqual(tomllib.loads(out), {"master": [{"name": "a", "tls": {}}]})
         # What no configuration has, but TOML knows.
         odd = {"": 1, "a b": {"c.d": {"ü": {"\"": [1, 2.5, ["x", {"y z": []}], {}]}}}, "bare_-1": "\t\n"}
         self.render([odd], [])
+
+
+    def test_files_are_checked_before_they_are_in_place(self):
+        """A wrong mapping file beside a service that runs would keep its next start from working."""
+        by_name = {task["name"]: task["ansible.builtin.copy"] for task in documents(DEPLOY / "ansible/roles/dtbridge/tasks/main.yml")[0]
+                   if "ansible.builtin.copy" in task}
+        (self.folder / "bad").write_text("[forward]\nmin_scor = 1\n")
+        for name, good in (("Copy mapping files", "mappings/stage-2.toml"), ("Copy field maps", "mappings/fields/cef.toml")):
+            for path, status in ((SOURCE / good, 0), (self.folder / "bad", 1)):
+                line = self.jinja.from_string(by_name[name]["validate"]).render(item={"format": "cef"}) % path
+                done = subprocess.run([bridge_binary(), *line.split()[1:]], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+                self.assertEqual(done.returncode, status, line + done.stderr)
+        self.assertIs(documents(DEPLOY / "ansible/site.yml")[0][0]["force_handlers"], True)
+
+
+class Quickstart(RigTest):
+    def test_an_event_of_the_bridge_is_shown(self):
+        spec = importlib.util.spec_from_file_location("receiver", DEPLOY / "quickstart-receiver.py")
+        receiver = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(receiver)
+        self.assertEqual(receiver.show(b'<165>1 - - - - - - {"dtbridge":{"event":"disk","message":"Disk fills"}}'), "the bridge says: Disk fills")
 
 
 class Version(unittest.TestCase):
