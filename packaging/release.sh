@@ -1,7 +1,7 @@
 #!/bin/bash
 # Makes what a release consists of: packaging/release.sh [FOLDER]   (default build/release-files)
 # Source tarball, DEB with its debug symbols, RPM, SBOM (SPDX 2.3) and SHA256SUMS, from a clean checkout of the commit to release. FOLDER is new
-# or empty. What is not here is the signature: sign SHA256SUMS and the RPM with the release key.
+# or empty. What is not here are the signatures: sign the RPMs with the release key, which changes them, make SHA256SUMS anew, sign that.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 case ${1:-} in -*) sed -n '2,4p' "$0"; exit 2 ;; esac
