@@ -110,8 +110,6 @@ class Commands(RigTest):
         self.assertTrue(got.stderr)
         self.assertEqual(run_cli("format", "--format", "json", self.folder / "nowhere.json").returncode, 1)
 
-    # sign
-
     def test_format_for_a_destination_without_a_master(self):
         """A file without [[master]] is right (a warning says that nothing is polled), but a message needs a master's name."""
         bridge = Bridge(self.folder.path)
@@ -120,6 +118,8 @@ class Commands(RigTest):
         got = run_cli("format", "--destination", "siem", stdin=b"{}", config=bridge.config)
         self.assertEqual((got.returncode, got.stdout), (2, b""))
         self.assertIn(b"destination 'siem' serves no master of ", got.stderr)
+
+    # sign
 
     def test_sign_equals_vectors(self):
         """The curl line carries the vector's signature for its date."""

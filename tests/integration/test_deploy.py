@@ -186,7 +186,6 @@ class Ansible(RigTest):
         odd = {"": 1, "a b": {"c.d": {"ü": {"\"": [1, 2.5, ["x", {"y z": []}], {}]}}}, "bare_-1": "\t\n"}
         self.render([odd], [])
 
-
     def test_files_are_checked_before_they_are_in_place(self):
         """A wrong mapping file beside a service that runs would keep its next start from working."""
         by_name = {task["name"]: task["ansible.builtin.copy"] for task in documents(DEPLOY / "ansible/roles/dtbridge/tasks/main.yml")[0]
