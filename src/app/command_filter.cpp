@@ -1,10 +1,6 @@
 #include <iostream>
 #include <memory>
 
-#include <boost/json/serialize.hpp>
-#include <boost/json/string_view.hpp>
-#include <boost/json/value.hpp>
-
 #include <dtbridge/core/breach.hpp>
 #include <dtbridge/core/text.hpp>
 #include <dtbridge/rules/policy.hpp>
@@ -12,6 +8,7 @@
 #include "app/breach_input.hpp"
 #include "app/breach_labels.hpp"
 #include "app/commands.hpp"
+#include "app/compact_json.hpp"
 #include "app/load_config.hpp"
 #include "app/options.hpp"
 #include "app/policy_file.hpp"
@@ -19,16 +16,6 @@
 
 namespace dtbridge::app
 {
-
-namespace
-{
-
-std::string quoted(std::string_view s)
-{
-    return boost::json::serialize(boost::json::value(text::to_valid_utf8(s)));
-}
-
-}  // namespace
 
 int filter(const arguments& args)
 {
@@ -63,8 +50,8 @@ int filter(const arguments& args)
             d.reason = rules::throttled_reason(rules::describe(policy->throttles()[*by], policy->file()));
         }
         line = "{\"pbid\":" + std::to_string(key.pbid) + ",\"forward\":" + (d.forward ? "true" : "false") +
-               ",\"reason\":" + quoted(d.reason) + ",\"created\":" + std::to_string(key.created) +
-               ",\"model\":" + quoted(model_path(string_member(b.then, "name"))) +
+               ",\"reason\":" + json_quoted(d.reason) + ",\"created\":" + std::to_string(key.created) +
+               ",\"model\":" + json_quoted(model_path(string_member(b.then, "name"))) +
                ",\"score\":" + (b.score ? b.score->text() : "null");
         if (d.severity)
             line += ",\"severity\":" + std::to_string(*d.severity);
@@ -72,8 +59,8 @@ int filter(const arguments& args)
         {
             line += ",\"labels\":{";
             for (std::size_t i = 0; i < d.labels->size(); ++i)
-                line +=
-                    (i == 0 ? "" : ",") + quoted((*d.labels)[i].first) + ":" + quoted((*d.labels)[i].second);
+                line += (i == 0 ? "" : ",") + json_quoted((*d.labels)[i].first) + ":" +
+                        json_quoted((*d.labels)[i].second);
             line += "}";
         }
         line += "}\n";

@@ -3,7 +3,6 @@
 #include <limits>
 
 #include <boost/asio/signal_set.hpp>
-#include <boost/json/serialize.hpp>
 
 #include <dtbridge/core/log.hpp>
 #include <dtbridge/core/text.hpp>
@@ -12,6 +11,7 @@
 #include "app/ask.hpp"
 #include "app/breach_labels.hpp"
 #include "app/commands.hpp"
+#include "app/compact_json.hpp"
 #include "app/destination_settings.hpp"
 #include "app/host.hpp"
 #include "app/load_config.hpp"
@@ -105,11 +105,6 @@ struct dry_counts
     std::int64_t forwarded = 0, held_back = 0, marked = 0, unusable = 0;
 };
 
-std::string quoted(std::string_view s)
-{
-    return boost::json::serialize(boost::json::value(text::to_valid_utf8(s)));
-}
-
 /// Decides one span of an archive, prints what would go.
 void decide_span(const archive_span& span,
                  const deliver::replay_order& order,
@@ -138,11 +133,11 @@ void decide_span(const archive_span& span,
         counts.held_back += !said.forward && !marked;
         if (!said.forward && !marked)
             continue;
-        std::cout << "{\"master\":" << quoted(master.name) << ",\"pbid\":" << a.key.pbid
-                  << ",\"created\":" << a.key.created << ",\"model\":" << quoted(model_path(model))
+        std::cout << "{\"master\":" << json_quoted(master.name) << ",\"pbid\":" << a.key.pbid
+                  << ",\"created\":" << a.key.created << ",\"model\":" << json_quoted(model_path(model))
                   << ",\"score\":" << (b.score ? b.score->text() : "null")
                   << ",\"decision\":" << (said.forward ? "\"alert\"" : "\"context\"")
-                  << ",\"reason\":" << quoted(said.reason) << "}\n";
+                  << ",\"reason\":" << json_quoted(said.reason) << "}\n";
     }
 }
 

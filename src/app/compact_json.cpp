@@ -3,6 +3,12 @@
 #include <algorithm>
 #include <array>
 
+#include <boost/json/serialize.hpp>
+#include <boost/json/string_view.hpp>
+#include <boost/json/value.hpp>
+
+#include <dtbridge/core/text.hpp>
+
 namespace dtbridge::app
 {
 
@@ -51,6 +57,11 @@ void append_compact(std::string& out, std::string_view json)
         i = std::min(i + 1, json.size());
     }
     out.append(json, std::min(kept, json.size()));
+}
+
+std::string json_quoted(std::string_view s)
+{
+    return boost::json::serialize(boost::json::value(text::to_valid_utf8(s)));
 }
 
 }  // namespace dtbridge::app

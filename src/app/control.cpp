@@ -6,7 +6,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
@@ -14,7 +13,6 @@
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/streambuf.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
@@ -24,6 +22,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <dtbridge/async/use_tuple.hpp>
 #include <dtbridge/core/log.hpp>
 
 #include "app/command.hpp"
@@ -36,7 +35,6 @@ namespace
 {
 
 using local = asio::local::stream_protocol;
-constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t max_request = 64u << 10;
 constexpr std::size_t max_answer = 80u << 20;  // `get` hands on an answer of up to 64 MiB
 constexpr std::size_t max_connections = 16;

@@ -30,7 +30,7 @@ double now_by(clockid_t clock)
 }
 
 /// Seconds since 1970. Not btime of /proc/stat: ProcSubset=pid of the unit hides it.
-double boot_time()
+double booted_at()
 {
     return now_by(CLOCK_REALTIME) - now_by(CLOCK_BOOTTIME);
 }
@@ -47,7 +47,7 @@ process_figures read_process_figures()
     {
         std::istringstream fields(stat.substr(name_end + 1));
         const double ticks = static_cast<double>(::sysconf(_SC_CLK_TCK));
-        static const double boot = boot_time();
+        static const double boot = booted_at();
         std::string skipped;
         double value = 0;
         for (int field = 3; fields >> skipped && field <= 24; ++field)

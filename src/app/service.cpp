@@ -5,12 +5,12 @@
 #include <cstdlib>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
 #include <dtbridge/async/offload.hpp>
+#include <dtbridge/async/use_tuple.hpp>
 #include <dtbridge/async/within.hpp>
 #include <dtbridge/core/log.hpp>
 
@@ -29,7 +29,6 @@ namespace
 {
 
 using namespace std::chrono_literals;
-constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
 
 // A clean stop takes at most 5 s (TimeoutStopSec and the contract): 1 s for polls, then the deliveries.
 constexpr auto stop_limit = 5s;

@@ -12,7 +12,7 @@ namespace
 {
 
 /// For a POSIX shell: in single quotes, those inside written '\''.
-std::string quoted(std::string_view s)
+std::string shell_quoted(std::string_view s)
 {
     std::string out = "'";
     for (const char c : s)
@@ -64,23 +64,23 @@ std::string curl_line(const poll::master_options& m,
     const auto signature = poll::sign(m.private_token, text, m.public_token.reveal(), date);
     std::string line = "curl -sS";
     if (!m.tls.ca_file.empty())
-        line += " --cacert " + quoted(m.tls.ca_file);
+        line += " --cacert " + shell_quoted(m.tls.ca_file);
     else if (!m.tls.verify || !m.tls.fingerprint_sha256.empty())
         line += " -k";  // curl can pin keys only, not the certificate's hash that the configuration has
     if (m.proxy)
-        line += " -x " + quoted("http://" + (m.proxy->user.empty() ? "" : m.proxy->user + "@") +
-                                m.proxy->address.text());
-    line += " -H " + quoted("DTAPI-Token: " + std::string(m.public_token.reveal()));
-    line += " -H " + quoted("DTAPI-Date: " + date);
-    line += " -H " + quoted("DTAPI-Signature: " + signature);
+        line += " -x " + shell_quoted("http://" + (m.proxy->user.empty() ? "" : m.proxy->user + "@") +
+                                      m.proxy->address.text());
+    line += " -H " + shell_quoted("DTAPI-Token: " + std::string(m.public_token.reveal()));
+    line += " -H " + shell_quoted("DTAPI-Date: " + date);
+    line += " -H " + shell_quoted("DTAPI-Signature: " + signature);
     if (!body.empty())
     {
         const bool json = body.front() == '{' || body.front() == '[';
-        line += std::string(" -H ") + quoted(json ? "Content-Type: application/json"
-                                                  : "Content-Type: application/x-www-form-urlencoded");
-        line += " --data-binary " + quoted(body);
+        line += std::string(" -H ") + shell_quoted(json ? "Content-Type: application/json"
+                                                        : "Content-Type: application/x-www-form-urlencoded");
+        line += " --data-binary " + shell_quoted(body);
     }
-    return line + " " + quoted(m.url + std::string(target));
+    return line + " " + shell_quoted(m.url + std::string(target));
 }
 
 awaitable<outcome<master_answer>> signed_get(poll::master_options m,

@@ -8,6 +8,7 @@
 #include <dtbridge/db/connection.hpp>
 
 #include "archive/block_codec.hpp"
+#include "archive/bounds.hpp"
 #include "archive/copying.hpp"
 #include "archive/digest.hpp"
 #include "archive/pg_leases.hpp"
@@ -22,7 +23,6 @@ namespace
 {
 
 constexpr std::size_t rows_at_once = 4096;
-constexpr std::size_t block_limit_bytes = std::max(block_target_bytes, max_element_bytes);
 
 db::open_options to_read()
 {

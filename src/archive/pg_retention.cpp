@@ -4,19 +4,11 @@
 #include <algorithm>
 #include <limits>
 
+#include "archive/bounds.hpp"
 #include "archive/pg_store.hpp"
 
 namespace dtbridge
 {
-
-namespace
-{
-
-constexpr std::int64_t most_lost_spans = 1000;
-constexpr std::int64_t most_unused_texts = 1024;
-constexpr std::int64_t blocks_per_step = 16;
-
-}  // namespace
 
 archive_facts pg_store::facts() const
 {

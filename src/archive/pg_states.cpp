@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "archive/bounds.hpp"
 #include "archive/pg_store.hpp"
 
 namespace dtbridge
@@ -12,8 +13,6 @@ namespace dtbridge
 namespace
 {
 
-constexpr std::int64_t most_windows = 10000;
-constexpr std::int64_t most_differences = 10000;
 constexpr std::int64_t most_changes_read = 100000;
 constexpr std::int64_t directories_at_once = 64;
 

@@ -8,6 +8,7 @@
 #include <dtbridge/core/text.hpp>
 
 #include "archive/block_codec.hpp"
+#include "archive/bounds.hpp"
 #include "archive/digest.hpp"
 #include "archive/folder.hpp"
 #include "archive/pg_leases.hpp"
@@ -20,13 +21,7 @@ namespace dtbridge
 namespace
 {
 
-constexpr std::size_t keys_at_open = 1024;
-constexpr std::int64_t most_windows = 10000;
-constexpr std::int64_t most_set_aside = 100000;
-constexpr std::size_t most_found = 1000;
 constexpr std::int64_t blocks_at_once = 4;
-constexpr std::size_t block_limit_bytes = std::max(block_target_bytes, max_element_bytes);
-constexpr std::size_t worth_keeping_bytes = 2 * block_target_bytes;
 constexpr std::size_t longest_identifier = 63;  // of PostgreSQL
 
 // Whether a key, or its pbid, was archived before. With LIMIT the server looks each of them up; EXISTS it may

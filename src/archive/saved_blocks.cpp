@@ -13,6 +13,7 @@
 #include <dtbridge/db/connection.hpp>
 
 #include "archive/block_codec.hpp"
+#include "archive/bounds.hpp"
 
 namespace dtbridge
 {
@@ -56,7 +57,6 @@ std::vector<std::string_view> split_block(std::string_view bytes)
 namespace
 {
 
-constexpr std::size_t block_limit_bytes = std::max(block_target_bytes, max_element_bytes);
 constexpr std::int64_t most_seq = std::int64_t{1} << 62;  // what is over it was never given
 
 using spans = std::vector<std::pair<std::int64_t, std::int64_t>>;

@@ -10,6 +10,7 @@
 #include <dtbridge/core/text.hpp>
 
 #include "archive/block_codec.hpp"
+#include "archive/bounds.hpp"
 #include "archive/digest.hpp"
 #include "archive/folder.hpp"
 #include "archive/schema.hpp"
@@ -24,16 +25,7 @@ namespace
 constexpr std::size_t keys_in_all = 131072;  // about 80 bytes each
 constexpr std::size_t most_keys_each = 16384;
 constexpr std::size_t fewest_keys_each = 256;
-constexpr std::size_t keys_at_open = 1024;
-constexpr std::int64_t most_windows = 10000;
-constexpr std::int64_t most_set_aside = 100000;
-constexpr std::int64_t most_lost_spans = 1000;
-constexpr std::int64_t most_unused_texts = 1024;
-constexpr int blocks_per_step = 16;
 constexpr std::int64_t pages_kept_free = 64;
-constexpr std::size_t most_found = 1000;
-constexpr std::size_t block_limit_bytes = std::max(block_target_bytes, max_element_bytes);
-constexpr std::size_t worth_keeping_bytes = 2 * block_target_bytes;
 
 db::open_options options_for(store::access how, bool create)
 {

@@ -4,18 +4,11 @@
 #include <algorithm>
 #include <set>
 
+#include "archive/bounds.hpp"
 #include "archive/store.hpp"
 
 namespace dtbridge
 {
-
-namespace
-{
-
-constexpr std::int64_t most_windows = 10000;
-constexpr std::int64_t most_differences = 10000;
-
-}  // namespace
 
 std::vector<noted_change> store::note_states(const std::vector<shown_state>& shown, std::int64_t now)
 {

@@ -16,10 +16,10 @@ siphash_key key_of(std::string_view bridge)
     return siphash_key{siphash(siphash_key{0, 0}, bridge), siphash(siphash_key{0, 1}, bridge)};
 }
 
-void sort_unique(std::vector<std::string>& names)
+void sort_unique(std::vector<std::string>& of)
 {
-    std::sort(names.begin(), names.end());
-    names.erase(std::unique(names.begin(), names.end()), names.end());
+    std::sort(of.begin(), of.end());
+    of.erase(std::unique(of.begin(), of.end()), of.end());
 }
 
 using offer = std::pair<std::uint64_t, std::uint32_t>;  // weight, master

@@ -20,8 +20,6 @@ namespace dtbridge::log
 namespace
 {
 
-constexpr std::size_t max_value = 2000;
-
 std::atomic<int> journal{-1};
 
 /// Of syslog, as the journal has them.

@@ -23,8 +23,6 @@ namespace dtbridge::log
 namespace
 {
 
-constexpr std::size_t max_value = 2000;
-
 std::atomic<level> current_level{level::info};
 std::atomic<format> current_format{format::text};
 

@@ -2,6 +2,7 @@
 
 /// The line of a log event without its time and level, apart from the writing so that tests can look at it.
 
+#include <cstddef>
 #include <initializer_list>
 #include <string>
 #include <string_view>
@@ -10,6 +11,9 @@
 
 namespace dtbridge::log
 {
+
+/// Bytes of one value in a line; longer ones are cut.
+inline constexpr std::size_t max_value = 2000;
 
 /// `poll acme: message key=value other="with blanks"`.
 std::string text_line(std::string_view component,

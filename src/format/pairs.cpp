@@ -13,7 +13,7 @@ namespace dtbridge::format
 namespace
 {
 
-std::uint64_t filter_bit(std::string_view key)
+std::uint64_t key_bit(std::string_view key)
 {
     auto sum = static_cast<unsigned>(static_cast<unsigned char>(key.front())) * 7u +
                static_cast<unsigned>(static_cast<unsigned char>(key.back())) * 13u +
@@ -43,13 +43,13 @@ pair_writer::pair_writer(std::string& out, std::size_t end, const pair_style& st
 
 bool pair_writer::is_repeated(std::string_view key) const
 {
-    return (seen_filter_ & filter_bit(key)) != 0 &&
+    return (seen_filter_ & key_bit(key)) != 0 &&
            std::find(memory_.seen.begin(), memory_.seen.end(), key) != memory_.seen.end();
 }
 
 void pair_writer::remember(std::string_view key, std::size_t start)
 {
-    seen_filter_ |= filter_bit(key);
+    seen_filter_ |= key_bit(key);
     memory_.seen.push_back(key);
     before_last_ = last_start_;
     last_start_ = start;

@@ -36,7 +36,7 @@ namespace
 using tcp = asio::ip::tcp;
 using std::chrono::steady_clock;
 
-constexpr auto longest_wait = std::chrono::hours(24 * 365);
+constexpr auto longest_limit = std::chrono::hours(24 * 365);
 constexpr std::size_t cipher_chunk = 64u << 10;  ///< TLS output that waits for the kernel
 constexpr std::size_t plain_chunk = 48u
                                     << 10;  ///< encrypted at a time, so that the output stays about that size
@@ -47,7 +47,7 @@ constexpr std::size_t most_answers = 256u << 10;
 
 duration bounded(duration d)
 {
-    return std::clamp<duration>(d, duration::zero(), longest_wait);
+    return std::clamp<duration>(d, duration::zero(), longest_limit);
 }
 
 error_code timed_out()

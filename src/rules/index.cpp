@@ -15,7 +15,6 @@ using json::kind;
 // A breach names a handful; these keep one that names a million from holding up everything behind it.
 constexpr std::size_t max_devices = 256;
 constexpr std::size_t max_addresses = 4096;
-constexpr std::size_t max_tags = 4096;
 
 void sort_globs(std::vector<glob_rule>& globs)
 {

@@ -18,6 +18,9 @@
 namespace dtbridge::rules
 {
 
+/// Tags of one model that are looked at; a breach has a handful.
+inline constexpr std::size_t max_tags = 4096;
+
 /// Index of a rule in the order of the file; nothing where no line names the model or device.
 using found_rule = std::optional<std::size_t>;
 

@@ -17,12 +17,12 @@ namespace dtbridge::rules
 namespace
 {
 
-constexpr std::size_t max_bytes = 64u << 20;
+constexpr std::size_t max_inventory_bytes = 64u << 20;
 constexpr std::size_t max_rows = 500'000;
 constexpr std::size_t max_labels = 32;
 constexpr std::size_t max_value = 1024;
 constexpr std::size_t max_reported = 100;
-constexpr std::size_t max_devices = 64;  // of a breach that are looked at
+constexpr std::size_t most_devices_asked = 64;  // of a breach that are looked at
 
 /// Two spellings of one address or name are one key; nothing where it is none.
 std::optional<std::string> normal_key(std::string_view written, inventory_key key)
@@ -100,7 +100,7 @@ const labels* inventory::find(const breach& b) const
         }
         return nullptr;
     };
-    for (std::size_t i = 0; i < std::min(b.devices.size(), max_devices); ++i)
+    for (std::size_t i = 0; i < std::min(b.devices.size(), most_devices_asked); ++i)
         if (const auto* found = in(b.devices[i]))
             return found;
     return nullptr;
@@ -206,7 +206,7 @@ struct inventory_reader
         out->key_ = key;
         csv::record row;
         csv::reader records(text);
-        if (text.size() > max_bytes)
+        if (text.size() > max_inventory_bytes)
             report.error(0, "", "is longer than 64 MiB");
         else if (!text::is_valid_utf8(text))
             report.error(0, "", "the text is not UTF-8; save the file as CSV UTF-8");
@@ -259,7 +259,7 @@ loaded_inventory load_inventory_file(const std::string& path,
                                      const std::string& display_name,
                                      inventory_key key)
 {
-    const auto file = read_file(path, max_bytes, file_kind::any);
+    const auto file = read_file(path, max_inventory_bytes, file_kind::any);
     if (file)
         return load_inventory_text(file->bytes, display_name, key);
     loaded_inventory answer;

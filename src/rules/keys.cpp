@@ -72,12 +72,12 @@ bool is_uuid(std::string_view s)
     return true;
 }
 
+}  // namespace
+
 std::string quoted(std::string_view s)
 {
     return '"' + text::printable(s, 100) + '"';
 }
-
-}  // namespace
 
 void normal_name(std::string& out, std::string_view name)
 {

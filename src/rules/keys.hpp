@@ -35,6 +35,9 @@ struct device_key
 /// out is replaced; it keeps its memory.
 void normal_name(std::string& out, std::string_view name);
 
+/// What a file or a breach says, for errors and reasons: printable, bounded, in quotes.
+std::string quoted(std::string_view s);
+
 /// At most 63 letters, digits, _ and -.
 bool is_label_name(std::string_view s);
 

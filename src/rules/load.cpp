@@ -19,7 +19,7 @@ std::span<const std::pair<std::string_view, std::string_view>> embedded_files();
 namespace
 {
 
-constexpr std::size_t max_bytes = 16u << 20;
+constexpr std::size_t max_rules_bytes = 16u << 20;
 constexpr std::size_t max_lines = 200000;
 
 /// A line that says the same model or device in other words would never be asked.
@@ -79,7 +79,7 @@ loaded load_text(std::string_view text, const std::string& display_name)
                                                        std::min<std::size_t>(4, display_name.size())),
                                    ".csv") ||
                      has_csv_header(text);
-    if (text.size() > max_bytes)
+    if (text.size() > max_rules_bytes)
         report.error(0, "", "found " + std::to_string(text.size()) + " bytes; expected at most 16 MiB");
     else if (static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) > max_lines)
         report.error(0, "", "found more than 200,000 lines; expected at most that many");
@@ -108,7 +108,7 @@ loaded load_text(std::string_view text, const std::string& display_name)
 
 loaded load_file(const std::string& path, const std::string& display_name)
 {
-    const auto file = read_file(path, max_bytes, file_kind::any);
+    const auto file = read_file(path, max_rules_bytes, file_kind::any);
     if (file)
         return load_text(file->bytes, display_name);
     reporter report{display_name, {}};

@@ -4,6 +4,7 @@
 
 #include <dtbridge/core/text.hpp>
 
+#include <rules/keys.hpp>
 #include <rules/policy_impl.hpp>
 
 namespace dtbridge::rules
@@ -13,13 +14,6 @@ namespace
 {
 
 using json::kind;
-
-constexpr std::size_t max_tags = 4096;  // of one model; a breach has a handful
-
-std::string quoted(std::string_view s)
-{
-    return '"' + text::printable(s, 100) + '"';
-}
 
 /// The first tag of the models that tags_from names which one of the patterns matches.
 struct tag_hit

@@ -18,11 +18,6 @@ namespace
 using toml::entry;
 using toml::node;
 
-std::string quoted(std::string_view s)
-{
-    return '"' + text::printable(s, 100) + '"';
-}
-
 /// What was found, for errors: `40`, `"yes"`, `a list`.
 std::string describe(const node& n)
 {

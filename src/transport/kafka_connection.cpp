@@ -23,6 +23,7 @@
 
 #include <transport/kafka_settings.hpp>
 #include <transport/linked_connection.hpp>
+#include <transport/waits.hpp>
 
 namespace dtbridge::transport
 {
@@ -36,7 +37,6 @@ using std::chrono::seconds;
 
 /// A look without being told: costs nothing, and a wake-up that went astray delays by no more.
 constexpr duration look_anyway = seconds(1);
-constexpr duration no_deadline = std::chrono::hours(24 * 365);
 /// One question about the topic blocks a thread for so long, and a connection that is given up waits for it.
 constexpr milliseconds first_patience{100}, last_patience{4000};
 /// A topic that brokers are just making is asked for again; one that is not there is given up after this.

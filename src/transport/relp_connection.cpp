@@ -8,6 +8,7 @@
 #include <utility>
 
 #include <transport/stream_end.hpp>
+#include <transport/waits.hpp>
 
 namespace dtbridge::transport
 {
@@ -17,8 +18,6 @@ namespace
 
 using clock = std::chrono::steady_clock;
 
-/// Where only a ring or the end is waited for; a dead peer is noticed by keepalive and TCP_USER_TIMEOUT.
-constexpr duration no_deadline = std::chrono::hours(24 * 365);
 /// For answers that have arrived and were not read yet, because this process was stopped or busy.
 constexpr duration reading_time = std::chrono::seconds(1);
 /// The usual bound of imrelp (maxDataSize), which cuts longer messages or closes without a word.

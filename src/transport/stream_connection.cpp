@@ -13,18 +13,10 @@
 #include <utility>
 
 #include <transport/stream_end.hpp>
+#include <transport/waits.hpp>
 
 namespace dtbridge::transport
 {
-
-namespace
-{
-
-// A read that is only there to notice the end has no deadline of its own: keepalive and TCP_USER_TIMEOUT are
-// its bound.
-constexpr duration no_deadline = std::chrono::hours(24 * 365);
-
-}  // namespace
 
 stream_connection::stream_connection(asio::any_io_executor ex,
                                      std::unique_ptr<net::stream> s,

@@ -15,14 +15,13 @@
 
 #include <transport/datagram.hpp>
 #include <transport/linked_connection.hpp>
+#include <transport/waits.hpp>
 
 namespace dtbridge::transport
 {
 
 namespace
 {
-
-constexpr duration no_deadline = std::chrono::hours(24 * 365);
 
 awaitable<result<std::size_t>> wait_writable(asio::ip::udp::socket& socket)
 {

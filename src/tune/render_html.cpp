@@ -16,8 +16,8 @@ namespace dtbridge::tune
 namespace
 {
 
-constexpr std::size_t most_models = 200;
-constexpr std::size_t most_lines = 100;
+constexpr std::size_t most_models_on_page = 200;
+constexpr std::size_t most_lines_on_page = 100;
 constexpr std::size_t most_bars = 92;
 
 /// Text out of a breach or a file: one visible line, no markup, no change of direction.
@@ -236,10 +236,10 @@ private:
         if (delays)
             out_("<th class=\"n\">Acknowledged in</th>");
         out_("<th class=\"n\">Threshold</th><th>Scores</th></tr></thead>\n<tbody>\n");
-        for (std::size_t i = 0; i < order.size() && i < most_models; ++i)
+        for (std::size_t i = 0; i < order.size() && i < most_models_on_page; ++i)
             model(order[i], delays);
         out_("</tbody>\n</table>\n");
-        rest(order.size(), most_models, "models");
+        rest(order.size(), most_models_on_page, "models");
         out_("</section>\n");
     }
 
@@ -305,7 +305,7 @@ private:
         if (throttled)
             out_("<th class=\"n\">Throttled</th>");
         out_("<th class=\"wide\"></th></tr></thead>\n<tbody>\n");
-        for (std::size_t i = 0; i < order.size() && i < most_lines; ++i)
+        for (std::size_t i = 0; i < order.size() && i < most_lines_on_page; ++i)
         {
             const auto& f = a_.lines()[order[i]];
             out_("<tr><th scope=\"row\"><bdi>" + safe(place_text(lines[order[i]])) + "</bdi></th>" +
@@ -316,7 +316,7 @@ private:
                  "</td></tr>\n");
         }
         out_("</tbody>\n</table>\n");
-        rest(order.size(), most_lines, "lines");
+        rest(order.size(), most_lines_on_page, "lines");
         out_("</section>\n");
     }
 
@@ -328,11 +328,11 @@ private:
         out_(
             "<section>\n<h2>What throttles held back</h2>\n<p>Of what the lines forward, more of one kind "
             "than a throttle lets pass in its span. They stay in the archive.</p>\n<ul class=\"plain\">\n");
-        for (std::size_t i = 0; i < held.size() && i < most_lines; ++i)
+        for (std::size_t i = 0; i < held.size() && i < most_lines_on_page; ++i)
             out_("<li><span class=\"n\">" + with_commas(held[i]) + "</span> <bdi>" +
                  safe(place_text(a_.policy().throttles()[i], a_.policy().file())) + "</bdi></li>\n");
         out_("</ul>\n");
-        rest(held.size(), most_lines, "throttles");
+        rest(held.size(), most_lines_on_page, "throttles");
         out_("</section>\n");
     }
 
@@ -344,14 +344,14 @@ private:
         out_(
             "<section>\n<h2>Models that no line names</h2>\n<p>[forward] alone decides these. The loud ones "
             "are the first to be given a threshold.</p>\n<ul class=\"plain\">\n");
-        for (std::size_t i = 0; i < order.size() && i < most_lines; ++i)
+        for (std::size_t i = 0; i < order.size() && i < most_lines_on_page; ++i)
         {
             const auto& m = a_.models()[order[i]];
             out_("<li><span class=\"n\">" + with_commas(m.sum.breaches) + "</span> <bdi>" +
                  safe(shown_name(m)) + "</bdi></li>\n");
         }
         out_("</ul>\n");
-        rest(order.size(), most_lines, "models");
+        rest(order.size(), most_lines_on_page, "models");
         out_("</section>\n");
     }
 
@@ -364,10 +364,10 @@ private:
             "<section>\n<h2>Lines that never spoke</h2>\n<p>Nothing in this span was decided by them: a "
             "model that is gone, a tag that nobody sets, a word that is misspelt.</p>\n<ul "
             "class=\"plain\">\n");
-        for (std::size_t i = 0; i < lines.size() && i < most_lines; ++i)
+        for (std::size_t i = 0; i < lines.size() && i < most_lines_on_page; ++i)
             out_("<li><bdi>" + safe(place_text(a_.policy().lines()[lines[i]])) + "</bdi></li>\n");
         out_("</ul>\n");
-        rest(lines.size(), most_lines, "lines");
+        rest(lines.size(), most_lines_on_page, "lines");
         out_("</section>\n");
     }
 

@@ -1,6 +1,6 @@
-#include <boost/asio/as_tuple.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+
+#include <dtbridge/async/use_tuple.hpp>
 
 #include <web/wire.hpp>
 
@@ -11,7 +11,6 @@ namespace
 {
 
 using asio::ip::tcp;
-constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
 
 class plain_wire final : public wire
 {

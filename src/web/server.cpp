@@ -7,15 +7,14 @@
 #include <optional>
 #include <utility>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 
 #include <dtbridge/async/task_group.hpp>
+#include <dtbridge/async/use_tuple.hpp>
 #include <dtbridge/core/ip.hpp>
 #include <dtbridge/core/log.hpp>
 #include <dtbridge/core/text.hpp>
@@ -30,7 +29,6 @@ namespace
 
 namespace http = boost::beast::http;
 using asio::ip::tcp;
-constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
 
 std::string_view reason(unsigned status)
 {

@@ -2,16 +2,15 @@
 
 #include <ctime>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/stream.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
 
+#include <dtbridge/async/use_tuple.hpp>
 #include <dtbridge/core/time.hpp>
 
 #include <web/wire.hpp>
@@ -23,7 +22,6 @@ namespace
 {
 
 using asio::ip::tcp;
-constexpr auto use_tuple = asio::as_tuple(asio::use_awaitable);
 
 struct openssl_server final : tls_server
 {

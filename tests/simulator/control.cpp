@@ -1,5 +1,4 @@
 // The control address: tells the simulated master to misbehave, gives it breaches, and says what it has seen.
-#include <cmath>
 
 #include "dates.hpp"
 #include "json_text.hpp"
@@ -14,18 +13,6 @@ namespace json = boost::json;
 
 namespace
 {
-
-double number(const json::object& o, std::string_view key, double otherwise)
-{
-    auto* v = o.if_contains(key);
-    if (!v)
-        return otherwise;
-    json::error_code ec;
-    auto d = v->to_number<double>(ec);
-    if (ec || !std::isfinite(d))
-        throw std::invalid_argument("\"" + std::string(key) + "\" must be a number");
-    return d;
-}
 
 std::int64_t ms(const json::object& o, std::string_view key, double otherwise)
 {

@@ -1,6 +1,7 @@
 #include "faults.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <map>
 #include <span>
@@ -48,18 +49,6 @@ const std::vector<std::string_view> own_kinds = {"slow",
                                                  "tls_refused",
                                                  "ignore_creationtime"};
 
-double number(const json::object& o, std::string_view key, double otherwise)
-{
-    auto* v = o.if_contains(key);
-    if (!v)
-        return otherwise;
-    json::error_code ec;
-    auto d = v->to_number<double>(ec);
-    if (ec)
-        throw std::invalid_argument("\"" + std::string(key) + "\" must be a number");
-    return d;
-}
-
 std::string text(const json::object& o, std::string_view key, std::string_view otherwise)
 {
     auto* v = o.if_contains(key);
@@ -71,6 +60,18 @@ std::string text(const json::object& o, std::string_view key, std::string_view o
 }
 
 }  // namespace
+
+double number(const json::object& o, std::string_view key, double otherwise)
+{
+    auto* v = o.if_contains(key);
+    if (!v)
+        return otherwise;
+    json::error_code ec;
+    auto d = v->to_number<double>(ec);
+    if (ec || !std::isfinite(d))
+        throw std::invalid_argument("\"" + std::string(key) + "\" must be a number");
+    return d;
+}
 
 fault_list::fault_list()
 {

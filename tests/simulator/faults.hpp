@@ -65,4 +65,8 @@ private:
     boost::json::object bodies_;  ///< case -> entry of api_error_responses.json
 };
 
+/// A member of what the control address was given, or otherwise; throws std::invalid_argument where it is no
+/// finite number.
+double number(const boost::json::object& o, std::string_view key, double otherwise);
+
 }  // namespace simulator

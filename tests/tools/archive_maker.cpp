@@ -25,7 +25,7 @@ namespace
 {
 
 constexpr std::int64_t hour = 3600000;
-constexpr std::int64_t day = 24 * hour;
+constexpr std::int64_t one_day = 24 * hour;
 constexpr std::int64_t friday_1970 = 1;  // the first day was a Thursday
 
 struct order
@@ -39,18 +39,18 @@ struct order
 class rhythm
 {
 public:
-    explicit rhythm(const order& o) : start_(o.end - o.days * day), count_(o.count)
+    explicit rhythm(const order& o) : start_(o.end - o.days * one_day), count_(o.count)
     {
         double sum = 0;
         for (std::int64_t h = 0; h < o.days * 24; ++h)
         {
             const auto at = start_ + h * hour;
-            const auto weekday = (at / day + 7 - friday_1970) % 7;  // 0 is Friday, 1 and 2 the weekend
+            const auto weekday = (at / one_day + 7 - friday_1970) % 7;  // 0 is Friday, 1 and 2 the weekend
             const auto clock = at / hour % 24;
             double share = clock >= 7 && clock < 18 ? 2.0 : 0.7;
             if (weekday == 1 || weekday == 2)
                 share = 0.5;
-            share *= 0.75 + 0.5 * static_cast<double>((at / day * 7919) % 101) / 100;
+            share *= 0.75 + 0.5 * static_cast<double>((at / one_day * 7919) % 101) / 100;
             ends_.push_back(sum += share);
         }
     }
