@@ -22,6 +22,10 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # False alarms from inside Boost's coroutine frames with g++ 12.
     target_compile_options(dtbridge_options INTERFACE
         -Wno-maybe-uninitialized -Wno-mismatched-new-delete -Wno-tsan)
+    if(CMAKE_UNITY_BUILD)
+        # Where several sources are compiled as one, g++ takes a source's anonymous namespace for a header's.
+        target_compile_options(dtbridge_options INTERFACE -Wno-subobject-linkage)
+    endif()
 endif()
 if(DTBRIDGE_SANITIZE)
     add_compile_options(-fsanitize=${DTBRIDGE_SANITIZE} -fno-omit-frame-pointer)

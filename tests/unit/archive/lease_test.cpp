@@ -18,6 +18,8 @@ using cluster::claim;
 using cluster::identity;
 using cluster::lease_number;
 
+BOOST_AUTO_TEST_SUITE(leases)
+
 namespace
 {
 
@@ -137,8 +139,6 @@ struct stage
 };
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(leases)
 
 BOOST_AUTO_TEST_CASE(numbers_rise_and_a_lease_is_one_bridge_s)
 {

@@ -5,6 +5,8 @@
 using namespace dtbridge;
 using namespace dtbridge::test;
 
+BOOST_AUTO_TEST_SUITE(postgresql)
+
 namespace
 {
 
@@ -25,8 +27,6 @@ std::string text(archives& a, const std::string& sql)
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(postgresql)
 
 BOOST_AUTO_TEST_CASE(retention_drops_partitions_and_keys_stay)
 {

@@ -21,6 +21,8 @@ using namespace dtbridge;
 using test::archives;
 namespace fs = std::filesystem;
 
+BOOST_AUTO_TEST_SUITE(recovering)
+
 namespace
 {
 
@@ -220,8 +222,6 @@ std::vector<std::size_t> pages_of(const std::string& file, std::size_t root)
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(recovering)
 
 BOOST_AUTO_TEST_CASE(whole_archive_is_left_alone)
 {

@@ -6,6 +6,8 @@ using namespace dtbridge;
 using test::archives;
 using test::numbered;
 
+BOOST_AUTO_TEST_SUITE(retention)
+
 namespace
 {
 
@@ -22,8 +24,6 @@ void ten_hours(archives& a, archive& to)
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(retention)
 
 DTBRIDGE_TEST_BOTH(by_age_and_keys_stay)
 {

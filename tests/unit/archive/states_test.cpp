@@ -8,6 +8,8 @@
 using namespace dtbridge;
 using namespace dtbridge::test;
 
+BOOST_AUTO_TEST_SUITE(states)
+
 namespace
 {
 
@@ -33,8 +35,6 @@ key_order window(std::int64_t from, std::int64_t to)
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(states)
 
 DTBRIDGE_TEST_BOTH(states_are_noted_once_each)
 {

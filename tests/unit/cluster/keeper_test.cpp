@@ -10,6 +10,8 @@
 using namespace dtbridge::cluster;
 using namespace std::chrono_literals;
 
+BOOST_AUTO_TEST_SUITE(leases)
+
 namespace
 {
 
@@ -122,8 +124,6 @@ struct three
 };
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(leases)
 
 // Who owns what: planner_test.cpp.
 BOOST_FIXTURE_TEST_CASE(those_that_start_together_share, three)

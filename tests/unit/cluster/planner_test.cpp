@@ -9,6 +9,8 @@
 
 using namespace dtbridge::cluster;
 
+BOOST_AUTO_TEST_SUITE(spreading)
+
 namespace
 {
 
@@ -57,8 +59,6 @@ names without(names from, const std::string& name)
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(spreading)
 
 // The paper's appendix A for 15 bytes; the first values of its reference code's list (vectors.h) for none,
 // one and eight.

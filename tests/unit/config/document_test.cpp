@@ -5,9 +5,9 @@
 #include "config/document.hpp"
 #include "config/report.hpp"
 
-using namespace dtbridge::config;
-
 BOOST_AUTO_TEST_SUITE(document)
+
+using namespace dtbridge::config;
 
 BOOST_AUTO_TEST_CASE(keys_keep_their_lines_and_order)
 {

@@ -7,6 +7,8 @@
 using namespace config_test;
 using P = config_test::place;
 
+BOOST_AUTO_TEST_SUITE(warnings)
+
 namespace
 {
 
@@ -166,8 +168,6 @@ const wrong rows[] = {
 };
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(warnings)
 
 BOOST_DATA_TEST_CASE(one_warning, boost::unit_test::data::make(rows), row)
 {

@@ -9,6 +9,8 @@ using dtbridge::ip_address;
 using dtbridge::ip_network;
 using dtbridge::normal_mac;
 
+BOOST_AUTO_TEST_SUITE(addresses_and_macs)
+
 namespace
 {
 
@@ -90,8 +92,6 @@ const contains_case networks[] = {
 };
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(addresses_and_macs)
 
 BOOST_DATA_TEST_CASE(addresses_are_normal, boost::unit_test::data::make(addresses))
 {

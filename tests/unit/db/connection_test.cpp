@@ -13,6 +13,8 @@
 
 using namespace dtbridge;
 
+BOOST_AUTO_TEST_SUITE(connection)
+
 namespace
 {
 
@@ -44,8 +46,6 @@ constexpr std::array<const char*, 2> two_steps = {one_step[0],
                                                   "ALTER TABLE t ADD COLUMN c INTEGER DEFAULT 7"};
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(connection)
 
 BOOST_AUTO_TEST_CASE(values_come_back_as_they_went)
 {

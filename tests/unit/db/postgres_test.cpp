@@ -14,6 +14,8 @@ namespace asio = boost::asio;
 using namespace std::chrono_literals;
 using test::postgres_server;
 
+BOOST_AUTO_TEST_SUITE(postgres)
+
 namespace
 {
 
@@ -52,8 +54,6 @@ db::postgres_error failure_of(F f)
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(postgres)
 
 BOOST_AUTO_TEST_CASE(urls)
 {

@@ -7,6 +7,8 @@
 using namespace dtbridge;
 using deliver::throttles;
 
+BOOST_AUTO_TEST_SUITE(throttling)
+
 namespace
 {
 
@@ -59,8 +61,6 @@ struct asker
 };
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(throttling)
 
 BOOST_AUTO_TEST_CASE(from_the_first_of_a_key_limit_pass_per_span_and_a_later_one_starts_anew)
 {

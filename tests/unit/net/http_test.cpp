@@ -77,7 +77,7 @@ std::string chunk(const std::string& piece)
     return size + piece + "\r\n";
 }
 
-struct fixture
+struct http_fixture
 {
     asio::io_context ctx;
     std::mutex mutex;
@@ -137,7 +137,7 @@ bool is(const failure& f, errc e)
 
 }  // namespace
 
-BOOST_FIXTURE_TEST_SUITE(http_test, fixture)
+BOOST_FIXTURE_TEST_SUITE(http_test, http_fixture)
 
 BOOST_AUTO_TEST_CASE(a_request_and_its_answer)
 {

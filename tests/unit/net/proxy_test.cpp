@@ -12,7 +12,7 @@ using namespace dtbridge::net::test;
 namespace
 {
 
-struct fixture
+struct proxy_fixture
 {
     asio::io_context ctx;
     std::mutex mutex;
@@ -63,7 +63,7 @@ struct fixture
 
 }  // namespace
 
-BOOST_FIXTURE_TEST_SUITE(proxy_test, fixture)
+BOOST_FIXTURE_TEST_SUITE(proxy_test, proxy_fixture)
 
 BOOST_AUTO_TEST_CASE(asks_for_the_peer_by_name_and_hears_it)
 {

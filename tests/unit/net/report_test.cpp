@@ -13,7 +13,7 @@ using namespace dtbridge::net::test;
 namespace
 {
 
-struct fixture
+struct report_fixture
 {
     pki keys;
     asio::io_context ctx;
@@ -33,7 +33,7 @@ struct fixture
 
 }  // namespace
 
-BOOST_FIXTURE_TEST_SUITE(report_test, fixture)
+BOOST_FIXTURE_TEST_SUITE(report_test, report_fixture)
 
 BOOST_AUTO_TEST_CASE(a_good_connection)
 {

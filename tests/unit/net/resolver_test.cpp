@@ -89,7 +89,7 @@ awaitable<void> resolve_into(resolver& r, std::string host, std::vector<addresse
     out.push_back(a.value());
 }
 
-struct fixture
+struct resolver_fixture
 {
     name_server server;
     asio::io_context ctx;
@@ -101,7 +101,7 @@ struct fixture
 
 }  // namespace
 
-BOOST_FIXTURE_TEST_SUITE(resolver_test, fixture)
+BOOST_FIXTURE_TEST_SUITE(resolver_test, resolver_fixture)
 
 BOOST_AUTO_TEST_CASE(literals_are_answered_without_a_lookup)
 {
@@ -126,7 +126,8 @@ BOOST_AUTO_TEST_CASE(waiters_of_one_name_share_a_lookup)
     server.hold(true);
     task_group group(ctx.get_executor(), {});
     std::vector<addresses> out;
-    auto script = [](fixture& f, resolver& res, task_group& g, std::vector<addresses>& o) -> awaitable<void> {
+    auto script =
+        [](resolver_fixture& f, resolver& res, task_group& g, std::vector<addresses>& o) -> awaitable<void> {
         for (int i = 0; i < 5; ++i)
             g.spawn("waiter", resolve_into(res, "siem.test", o));
         const bool early = co_await g.join(20ms);

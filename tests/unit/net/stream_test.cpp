@@ -21,7 +21,7 @@ namespace
 {
 
 /// Every case runs plain and with TLS.
-struct fixture
+struct stream_fixture
 {
     pki keys;
     asio::io_context ctx;
@@ -63,7 +63,7 @@ awaitable<void> pause(duration d)
 
 }  // namespace
 
-BOOST_FIXTURE_TEST_SUITE(stream_test, fixture)
+BOOST_FIXTURE_TEST_SUITE(stream_test, stream_fixture)
 
 BOOST_DATA_TEST_CASE(says_and_hears, boost::unit_test::data::make({false, true}), tls)
 {

@@ -17,7 +17,7 @@ using namespace dtbridge::net::test;
 namespace
 {
 
-struct fixture
+struct tls_fixture
 {
     pki keys;
     asio::io_context ctx;
@@ -71,7 +71,7 @@ failure error_of(const outcome<std::shared_ptr<tls_client>>& o)
 
 }  // namespace
 
-BOOST_FIXTURE_TEST_SUITE(tls_test, fixture)
+BOOST_FIXTURE_TEST_SUITE(tls_test, tls_fixture)
 
 BOOST_AUTO_TEST_CASE(a_known_ca_and_the_right_name)
 {

@@ -19,6 +19,8 @@ using dtbridge::poll::test::reply;
 using dtbridge::poll::test::world;
 using dtbridge::test::captured_log;
 
+BOOST_AUTO_TEST_SUITE(faults)
+
 namespace
 {
 
@@ -92,8 +94,6 @@ std::optional<reply> strict_about_dates(const world& w, const question& q)
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(faults)
 
 BOOST_AUTO_TEST_CASE(a_master_gone_for_a_day_is_caught_up_with)
 {

@@ -17,6 +17,8 @@ using dtbridge::poll::test::question;
 using dtbridge::poll::test::reply;
 using dtbridge::poll::test::world;
 
+BOOST_AUTO_TEST_SUITE(loop)
+
 namespace
 {
 
@@ -45,8 +47,6 @@ auto once(std::size_t n, reply r)
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(loop)
 
 BOOST_AUTO_TEST_CASE(archives_what_is_new_once_and_rings)
 {

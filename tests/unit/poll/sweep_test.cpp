@@ -21,6 +21,8 @@ using dtbridge::poll::test::reply;
 using dtbridge::poll::test::world;
 using dtbridge::test::captured_log;
 
+BOOST_AUTO_TEST_SUITE(reconciling)
+
 namespace
 {
 
@@ -834,3 +836,5 @@ BOOST_AUTO_TEST_CASE(too_large_answers_are_halved)
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE_END()  // reconciling

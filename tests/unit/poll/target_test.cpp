@@ -10,6 +10,8 @@
 using namespace dtbridge;
 using namespace dtbridge::poll;
 
+BOOST_AUTO_TEST_SUITE(target)
+
 namespace
 {
 
@@ -22,8 +24,6 @@ std::string read_file(const std::string& path)
 constexpr std::int64_t one_o_clock = 1704070800000;  // Mon, 01 Jan 2024 01:00:00 GMT
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(target)
 
 BOOST_AUTO_TEST_CASE(signs_as_the_published_vectors)
 {

@@ -5,6 +5,8 @@
 using namespace dtbridge;
 using namespace rules_test;
 
+BOOST_AUTO_TEST_SUITE(shipped_mappings)
+
 namespace
 {
 
@@ -37,8 +39,6 @@ std::string verdicts(const rules::policy& p, const std::string& tags)
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(shipped_mappings)
 
 BOOST_AUTO_TEST_CASE(stages)
 {

@@ -30,6 +30,8 @@ using test::kafka_cluster;
 using test::run_coro;
 using clock_type = std::chrono::steady_clock;
 
+BOOST_AUTO_TEST_SUITE(kafka, *boost::unit_test::enable_if<test::kafka_can_run>())
+
 namespace
 {
 
@@ -201,8 +203,6 @@ std::map<std::string, std::string> dumped(const transport::options& o, bool one_
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(kafka, *boost::unit_test::enable_if<test::kafka_can_run>())
 
 BOOST_AUTO_TEST_CASE(what_librdkafka_is_set_to)
 {

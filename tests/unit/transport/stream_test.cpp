@@ -25,6 +25,8 @@ using test::run_coro;
 using test::stream_collector;
 using clock_type = std::chrono::steady_clock;
 
+BOOST_AUTO_TEST_SUITE(tcp_and_tls)
+
 namespace
 {
 
@@ -395,3 +397,5 @@ BOOST_AUTO_TEST_CASE(a_clean_stop_under_tls)
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE_END()  // tcp_and_tls

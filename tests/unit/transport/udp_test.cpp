@@ -42,6 +42,8 @@ using test::datagram_collector;
 using test::run_coro;
 using clock_type = std::chrono::steady_clock;
 
+BOOST_AUTO_TEST_SUITE(udp)
+
 namespace
 {
 
@@ -165,8 +167,6 @@ void refuse_length(std::uint16_t port)
 }
 
 }  // namespace
-
-BOOST_AUTO_TEST_SUITE(udp)
 
 BOOST_AUTO_TEST_CASE(one_message_per_datagram_confirmed_after_50_ms)
 {
