@@ -30,6 +30,8 @@ tests/install.sh || exit 1
 # A clone in another folder finds what this one has compiled, and packaging/build.sh what the release build has.
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=locale "CCACHE_IGNOREOPTIONS=-ffile-prefix-map=*"
 jobs=$(nproc)
+# Tests wait more than they compute.
+at_once=$((jobs + 1))
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 status=0
@@ -57,7 +59,7 @@ for choice in "${presets[@]}"; do
         continue
     fi
     echo "== $preset: built in $((SECONDS - start)) s; testing"
-    ctest --preset "$preset" -j "$jobs" "${only[@]}" "${whole[@]}" --output-junit "$results/$preset.xml" --timeout 900 || status=1
+    ctest --preset "$preset" -j "$at_once" "${only[@]}" "${whole[@]}" --output-junit "$results/$preset.xml" --timeout 900 || status=1
 done
 
 if [ -n "$packages" ]; then
