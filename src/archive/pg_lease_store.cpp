@@ -63,12 +63,16 @@ constexpr const char* joins =
     "clock ON CONFLICT (name) DO UPDATE SET session = excluded.session, expires = excluded.expires, state = "
     "excluded.state RETURNING name)";
 
+// A renewal that the server held up, by a lock say, does not take back what a later one has given; an end
+// further ahead is of before the server's clock was set back, and stays for nobody.
 constexpr const char* beats =
-    ", beat AS (UPDATE dtbridge.bridge SET expires = now + $3, state = $4 FROM clock WHERE name = $1 AND "
+    ", beat AS (UPDATE dtbridge.bridge SET expires = CASE WHEN expires <= now + $3 + $3 THEN "
+    "greatest(expires, now + $3) ELSE now + $3 END, state = $4 FROM clock WHERE name = $1 AND "
     "session = $2 RETURNING name)";
 
 constexpr const char* renews =
-    ", renewed AS (UPDATE dtbridge.lease AS l SET expires = now + $3 FROM clock, unnest($5, $6) AS n(master, "
+    ", renewed AS (UPDATE dtbridge.lease AS l SET expires = CASE WHEN expires <= now + $3 + $3 THEN "
+    "greatest(expires, now + $3) ELSE now + $3 END FROM clock, unnest($5, $6) AS n(master, "
     "number) WHERE l.master = n.master AND l.number = n.number AND l.session = $2 AND EXISTS(SELECT 1 FROM "
     "beat) RETURNING l.master, l.number)"
     // The row without a master says whether the session still has the name.

@@ -138,6 +138,9 @@ public:
     ///         WHERE lease.master = n.master AND lease.number = n.number AND lease.session = $session
     ///         RETURNING lease.master, lease.number
     ///
+    /// The two updates never move expires back by less than a lease's time: a renewal that the store did late
+    /// takes nothing from a later one. Further ahead it is of before the store's clock was set back.
+    ///
     /// A lease that expired and that nobody took is renewed, too. Who joins may delete rows of bridge that
     /// expired a day ago.
     virtual asio::awaitable<outcome<renewal_answer>> renew(renewal r) = 0;

@@ -197,6 +197,31 @@ BOOST_AUTO_TEST_CASE(what_is_read_is_one_moment_by_the_database_s_clock)
     BOOST_TEST(all.now >= seen.now);
 }
 
+BOOST_AUTO_TEST_CASE(a_renewal_that_the_server_held_up_takes_nothing_back)
+{
+    if (!is_installed())
+        return;
+    stage s;
+    bridge a(s.database, {"node1", "a"});
+    a.join();
+    a.acquire({{"acme", 0}});
+    // What a renewal of five seconds later would have given, of ten seconds' leases.
+    s.run("UPDATE dtbridge.lease SET expires = expires + 5000");
+    s.run("UPDATE dtbridge.bridge SET expires = expires + 5000");
+    const auto before = a.read({"acme"});
+    a.renew({{"acme", 1}});
+    auto after = a.read({"acme"});
+    BOOST_TEST(after.leases.at(0).expires == before.leases.at(0).expires);
+    BOOST_TEST(after.members.at(0).expires == before.members.at(0).expires);
+    // An end an hour ahead is of before the server's clock was set back.
+    s.run("UPDATE dtbridge.lease SET expires = expires + 3600000");
+    s.run("UPDATE dtbridge.bridge SET expires = expires + 3600000");
+    a.renew({{"acme", 1}});
+    after = a.read({"acme"});
+    BOOST_TEST(after.leases.at(0).expires <= after.now + 10'000);
+    BOOST_TEST(after.members.at(0).expires <= after.now + 10'000);
+}
+
 BOOST_AUTO_TEST_CASE(a_lease_ends_by_itself_and_a_late_renewal_keeps_it)
 {
     if (!is_installed())
