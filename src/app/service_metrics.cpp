@@ -158,9 +158,13 @@ void destination_gauges(exposition& e, const std::vector<destination_row>& all)
     const auto gauge = [&](const char* name, const char* help, auto v) {
         one_each(e, all, "destination", name, type::gauge, help, v);
     };
-    gauge("dtbridge_destination_up", "1 while the destination is connected.", [](const auto& s) {
-        return std::int64_t{s.now == deliver::status::state::connected};
-    });
+    gauge(
+        "dtbridge_destination_up",
+        "1 while the destination is connected, or ended in order a connection that nothing was waiting for.",
+        [](const auto& s) {
+            using state = deliver::status::state;
+            return std::int64_t{s.now == state::connected || (s.now == state::waiting && s.error.empty())};
+        });
     gauge(
         "dtbridge_lag_breaches", "Breaches archived and not yet done.", [](const auto& s) { return s.lag; });
     gauge("dtbridge_lag_seconds",

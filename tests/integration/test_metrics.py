@@ -101,6 +101,28 @@ class Metrics(WebTest):
         self.assertEqual(m["dtbridge_lag_breaches"][siem], 5)
         self.assertEqual(m["dtbridge_destination_up"][siem], 0)
 
+    def test_a_collector_that_ends_idle_connections_is_up(self):
+        self.sim = self.own(Simulator(self.folder, "acme", generate=5))
+        collector = self.own(Collector("tcp"))
+        b = self.bridge(self.sim)
+        b.destination("siem", address=f"127.0.0.1:{collector.port}", transport="tcp")
+        self.start(b)
+        collector.wait_for(5)
+
+        def ended():
+            d = web.get(b, "/api/v1/status").json()["destinations"][0]
+            if d["state"] == "connected":
+                collector.close_connections()
+            return d["state"] == "waiting" and not d["error"]
+        # A connection has to stay for a second before its end counts as one in order.
+        wait_until(ended, 120, "nothing to carry, so nothing is connected", every=2.5)
+        self.assertEqual(samples(web.get(b, "/metrics").body.decode())["dtbridge_destination_up"]['{destination="siem"}'], 1)
+        self.assertEqual(web.get(b, "/readyz?strict").status, 200)
+        # One that refuses is down, though nothing waits for it.
+        collector.refuse()
+        wait_until(lambda: samples(web.get(b, "/metrics").body.decode())["dtbridge_destination_up"]['{destination="siem"}'] == 0, 60,
+                   "it cannot be reached")
+
     @unittest.skipUnless(PROMTOOL, "promtool is not installed")
     def test_promtool_and_a_real_prometheus(self):
         b = self.running()
