@@ -26,6 +26,9 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
         # Where several sources are compiled as one, g++ takes a source's anonymous namespace for a header's.
         target_compile_options(dtbridge_options INTERFACE -Wno-subobject-linkage)
     endif()
+elseif(CMAKE_UNITY_BUILD)
+    # And clang warns of names that another source of the folder has in its anonymous namespace.
+    target_compile_options(dtbridge_options INTERFACE -Wno-shadow)
 endif()
 if(DTBRIDGE_SANITIZE)
     add_compile_options(-fsanitize=${DTBRIDGE_SANITIZE} -fno-omit-frame-pointer)
