@@ -304,7 +304,12 @@ rules = "mappings/everything.toml"
         tree.run("sh", "-c", f"kill -STOP {pid}", check=True)
         wait_until(lambda: self.active() and int(tree.property("MainPID")) not in (0, pid), 40, tree.journal)
         shutil.rmtree(drop_in)
+        # As if the older version had another unit.
+        unit = tree / tree.property("FragmentPath").lstrip("/")
+        said = re.search("^Description=(.*)", unit.read_text(), re.M)[1]
+        unit.write_text(unit.read_text().replace(f"Description={said}", "Description=of the older version"))
         tree.run("systemctl", "daemon-reload", check=True)
+        self.assertEqual(tree.property("Description"), "of the older version")
 
         # Upgrade under load: the edited conffile stays, nothing is lost, the new version runs, and brings archives forward.
         veteran = self.own(Simulator(self.folder, "veteran", tls=False, generate=20, first_pbid=1000))
@@ -315,6 +320,7 @@ rules = "mappings/everything.toml"
         done = kind.install(tree, NEW)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         wait_until(lambda: self.active() and f'started version={NEW}' in tree.journal().replace('"', ""), 40, tree.journal)
+        self.assertEqual((tree.property("Description"), tree.property("NeedDaemonReload")), (said, "no"), "the new unit is in force")
         self.assertIn("# edited by the operator", mappings.read_text())
         self.assertEqual((tree / "etc/dtbridge/dtbridge.toml").read_text(), config)
         self.all_arrive(sim, siem)
