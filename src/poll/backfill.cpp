@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <utility>
 
+#include <dtbridge/core/log.hpp>
 #include <dtbridge/poll/target.hpp>
 
 #include "poll/poller_impl.hpp"
@@ -98,6 +99,7 @@ awaitable<outcome<backfill_report>> poller::impl::backfill(window wanted,
             continue;
         }
         const bool shorter = v.what == reaction::halve && slices.halve(w);
+        log::debug("poll", options.name, "backfill asks again: " + v.words);
         const std::int64_t ms = wait.failed(parts.time->jitter(), v.retry_after);
         if (v.what == reaction::retry_slowly || (!shorter && wait.failures() >= backfill_attempts))
             co_return fail(errc::refused, v.words);

@@ -154,7 +154,10 @@ awaitable<void> poller::impl::sweep_step()
     }
     // That an answer was too large is no fault: the next one will be shorter.
     if (shorter && v.kind == answer_kind::too_large)
+    {
+        log::debug("poll", options.name, "a sweep asks for less at a time: " + v.words);
         co_return;
+    }
     const std::int64_t wait = sweep_wait.failed(parts.time->jitter(), v.retry_after);
     sweep_not_before = now().steady + wait;
     if (!left || v.kind == answer_kind::archive_failed)

@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <functional>
 
+#include <dtbridge/core/log.hpp>
+
 #include "scripted.hpp"
 #include "support/captured_log.hpp"
 
@@ -605,6 +607,28 @@ BOOST_AUTO_TEST_CASE(a_sweep_that_fails_in_the_middle_counts_once)
         BOOST_TEST(c.held == c.shown + 1);
     }
     BOOST_TEST(deep);
+}
+
+BOOST_AUTO_TEST_CASE(a_sweep_that_is_told_too_much_asks_for_less_and_says_so)
+{
+    sweeping w;
+    w.add(1, t0 - 2 * day);
+    w.master->instead = [](const question& q) -> std::optional<reply> {
+        if (q.get("creationtime") == "true" || q.asked().length() <= hour)
+            return std::nullopt;
+        reply r;
+        r.breaks = fail(errc::over_limit, "too much");
+        return r;
+    };
+    dtbridge::log::set_level(dtbridge::log::level::debug);
+    captured_log log;
+    w.run(2 * hour);
+    dtbridge::log::set_level(dtbridge::log::level::info);
+    BOOST_TEST(w.status().sweeps >= 1);
+    BOOST_TEST(w.status().sweep_error == "");
+    BOOST_TEST((w.store->pbids() == (ids{1})));
+    BOOST_TEST(log.lines_with("a sweep asks for less at a time: the answer is too large: too much") >= 1u);
+    BOOST_TEST(log.lines_with(" warning ") == 0u);
 }
 
 BOOST_AUTO_TEST_CASE(polls_see_changed_states_within_their_overlap)
