@@ -14,12 +14,10 @@ function(dtbridge_test name)
     target_link_libraries(unit-${name} PRIVATE ${arg_LIBS} Boost::unit_test_framework dtbridge_options)
     target_compile_definitions(unit-${name} PRIVATE
         DTBRIDGE_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" DTBRIDGE_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
-    if(CMAKE_BUILD_TYPE STREQUAL "RelWithDebInfo")
-        # What is tested is optimised; the tests themselves need not be, and building them would take longer than the rest.
-        target_compile_options(unit-${name} PRIVATE -O0 -U_FORTIFY_SOURCE)
-    endif()
+    # What is tested may be optimised; the tests themselves need not be, and building them would take longer than the rest.
+    target_compile_options(unit-${name} PRIVATE -O0 -U_FORTIFY_SOURCE)
     add_test(NAME unit-${name} COMMAND unit-${name} --catch_system_errors=no --color_output=no)
-    set_tests_properties(unit-${name} PROPERTIES LABELS unit TIMEOUT 300)
+    set_tests_properties(unit-${name} PROPERTIES LABELS unit TIMEOUT 900)
 endfunction()
 
 # dtbridge_embed(target symbol_header_namespace FILES a b ..): compiles data files into a target. Generates a .cpp that defines
