@@ -2,7 +2,6 @@
 #include <memory>
 
 #include <dtbridge/core/breach.hpp>
-#include <dtbridge/core/text.hpp>
 #include <dtbridge/rules/policy.hpp>
 
 #include "app/breach_input.hpp"

@@ -5,7 +5,6 @@
 #include <boost/asio/signal_set.hpp>
 
 #include <dtbridge/core/log.hpp>
-#include <dtbridge/core/text.hpp>
 #include <dtbridge/core/time.hpp>
 
 #include "app/ask.hpp"

@@ -99,10 +99,10 @@ awaitable<outcome<backfill_report>> poller::impl::backfill(window wanted,
             continue;
         }
         const bool shorter = v.what == reaction::halve && slices.halve(w);
-        log::debug("poll", options.name, "backfill asks again: " + v.words);
         const std::int64_t ms = wait.failed(parts.time->jitter(), v.retry_after);
         if (v.what == reaction::retry_slowly || (!shorter && wait.failures() >= backfill_attempts))
             co_return fail(errc::refused, v.words);
+        log::debug("poll", options.name, "backfill asks again: " + v.words);
         co_await parts.time->wait(ms);
     }
     co_return so_far;
